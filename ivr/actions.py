@@ -157,3 +157,10 @@ class Keep(Action):
     kind: str
     values: Values = ()
     within: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored(Action):
+    """Nothing to do: an event came too late, or no state wanted it. `why` is for the journal."""
+
+    why: str
