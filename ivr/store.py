@@ -1,0 +1,340 @@
+"""The database: how it is opened, brought up to date, written, read and erased.
+
+Rules this module keeps:
+
+- SQLAlchemy Core on SQLite (the default: one file, WAL, every commit synced) or PostgreSQL.
+  The same rows and the same errors on both.
+- The journal is append-only, and the database itself refuses to change it. There is one door:
+  `Store.erase`, which leaves a row in `erasures` that says when and why.
+- A write transaction on SQLite begins with BEGIN IMMEDIATE, so that two processes wait for each
+  other (5 s at most) and never fail half way.
+- Everything here blocks: on an event loop it goes through `clock.in_executor`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Row,
+    Table,
+    create_engine,
+    delete,
+    event,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+
+from ivr.tables import calls, contacts, erasures, journal, messages, recordings, versions
+
+BUSY = 5000
+"""How long one writer waits for another on SQLite, in milliseconds."""
+
+KEPT_AFTER_ERASURE = frozenset({"kind", "result", "rating", "ended_by", "consent"})
+"""What a call's record still says when the call has been erased; it names nobody."""
+
+
+class StorageFailed(Exception):
+    """The database did not take what it was given; nothing may be promised on it."""
+
+
+class NewerDatabase(StorageFailed):
+    """The database was made by a newer version of this program."""
+
+
+# ---------------------------------------------------------------- rows
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One merged flow version (flow, hotline, texts, settings) under its hash."""
+
+    hash: str
+    hotline: str
+    body: Any
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call: who, when, what came of it. Written again whenever it changes.
+
+    `id` comes from `ivr.journal.call_id`. `rung_ms` is how long the caller heard it ringing,
+    in milliseconds. `ended_by` is caller, us or ops, empty while the call lasts. `record` is
+    what the flow noted. `problem` says in words what went wrong with us, empty if nothing did.
+    """
+
+    id: str
+    system: str
+    uniqueid: str
+    hotline: str
+    number: str
+    caller: str
+    offered_at: datetime
+    version: str | None = None
+    answered_at: datetime | None = None
+    ended_at: datetime | None = None
+    rung_ms: int = 0
+    ended_by: str = ""
+    record: Mapping[str, str] = field(default_factory=dict)
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """Something left for the people of a line, that must not get lost.
+
+    `source` is call or fallback; `source_key` names where it came from and makes it unique.
+    `kind` is message, complaint, agent_complaint, suggestion, query, person … Recordings are
+    references into the recordings folder, empty if there are none; `seconds` and `quality` are
+    those of `recording`. `within` is the promise as written in the settings, `due_at` what
+    that came to. `state` is new, taken or done.
+    """
+
+    id: str
+    source: str
+    source_key: str
+    hotline: str
+    kind: str
+    created_at: datetime
+    call_id: str | None = None
+    caller: str = ""
+    contact: str = ""
+    surname_recording: str = ""
+    recording: str = ""
+    seconds: float = 0.0
+    quality: str = ""
+    staff_number: str = ""
+    item: str = ""
+    fields: Mapping[str, str] = field(default_factory=dict)
+    within: str = ""
+    due_at: datetime | None = None
+    state: str = "new"
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """What a line knows of a caller's number (INF-4)."""
+
+    hotline: str
+    number: str
+    fields: Mapping[str, str]
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """One recording in the recordings folder: `key` says what it was made of."""
+
+    key: str
+    reference: str
+    seconds: float
+    quality: str
+    created_at: datetime
+    erased_at: datetime | None = None
+
+
+# ---------------------------------------------------------------- the database
+
+
+class Store:
+    """One database. `url` is SQLAlchemy's (`sqlite:////var/lib/x.db`,
+    `postgresql+psycopg://user@host/name`). Nothing is opened until it is used.
+
+    Raises StorageFailed if the address makes no sense.
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            parsed = make_url(url)
+            if parsed.get_backend_name() == "postgresql" and "+" not in parsed.drivername:
+                parsed = parsed.set(drivername="postgresql+psycopg")
+            if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+                raise StorageFailed(f"only sqlite and postgresql are known: {parsed.drivername}")
+            self.engine: Engine = create_engine(parsed, pool_pre_ping=True)
+        except (ArgumentError, NoSuchModuleError) as error:
+            raise StorageFailed(f"this is no database address: {error}") from None
+        except ModuleNotFoundError as error:
+            raise StorageFailed(
+                f"{error}: install the extra, pip install 'sansheng[postgresql]'"
+            ) from None
+        self.sqlite = parsed.get_backend_name() == "sqlite"
+        if self.sqlite:
+            _prepare_sqlite(self.engine)
+
+    def __str__(self) -> str:
+        return self.engine.url.render_as_string(hide_password=True)
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """One write transaction: committed at the end, undone by an exception.
+
+        Raises StorageFailed where the database fails.
+        """
+        with self._connection() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """One consistent view for reading; waits for no writer. Raises StorageFailed."""
+        with self._connection() as connection:
+            connection = connection.execution_options(sansheng_reads=True)
+            with connection.begin():
+                yield connection
+
+    @contextmanager
+    def _connection(self) -> Iterator[Connection]:
+        try:
+            with self.engine.connect() as connection:
+                yield connection
+        except DBAPIError as error:
+            raise StorageFailed(f"{self}: {error.orig}") from error
+
+    def upgrade(self) -> None:
+        """Make the tables, or bring them up to date. Safe from several processes at once.
+
+        Raises NewerDatabase, StorageFailed.
+        """
+        from ivr import migrations  # it needs the types of this module
+
+        with self.write() as connection:
+            migrations.upgrade(connection)
+
+    def add_version(self, digest: str, hotline: str, body: object, created: datetime) -> None:
+        """Keep one merged flow version under its hash; one that is there already stays."""
+        with self.write() as connection:
+            insert_new(
+                connection,
+                versions,
+                [{"hash": digest, "hotline": hotline, "body": body, "created": created}],
+            )
+
+    def version(self, digest: str) -> Any:
+        """The body of the flow version with this hash. Raises KeyError."""
+        with self.read() as connection:
+            row = connection.execute(
+                select(versions.c.body).where(versions.c.hash == digest)
+            ).one_or_none()
+        if row is None:
+            raise KeyError(digest)
+        return row[0]
+
+    def contact(self, hotline: str, number: str) -> dict[str, str] | None:
+        """What this line knows of a caller's number, None for a new caller (INF-4)."""
+        with self.read() as connection:
+            row = connection.execute(
+                select(contacts.c.fields).where(
+                    contacts.c.hotline == hotline, contacts.c.number == number
+                )
+            ).one_or_none()
+        return None if row is None else row[0]
+
+    def erase(self, call_id: str, reason: str, at: datetime) -> int:
+        """Erase what a call's journal and row say of a person; the one door to the journal.
+
+        The journal's rows go. The call's row stays for the statistics, without the caller's
+        number and with only `KEPT_AFTER_ERASURE` of its record. Messages and recordings have
+        retention times of their own. Returns the number of journal rows erased. Raises KeyError.
+        """
+        with self.write() as connection:
+            row = connection.execute(
+                select(calls.c.record).where(calls.c.id == call_id)
+            ).one_or_none()
+            if row is None:
+                raise KeyError(call_id)
+            insert_new(
+                connection,
+                erasures,
+                [{"call_id": call_id, "erased_at": at, "reason": reason}],
+            )
+            gone = connection.execute(delete(journal).where(journal.c.call_id == call_id))
+            kept = {key: value for key, value in row[0].items() if key in KEPT_AFTER_ERASURE}
+            connection.execute(
+                update(calls).where(calls.c.id == call_id).values(caller="", record=kept)
+            )
+            return gone.rowcount
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def _prepare_sqlite(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def connected(dbapi: Any, _record: object) -> None:
+        # the driver must not begin transactions by itself: it begins them too late
+        dbapi.isolation_level = None
+        dbapi.execute(f"PRAGMA busy_timeout={BUSY}")
+        dbapi.execute("PRAGMA foreign_keys=ON")
+        dbapi.execute("PRAGMA synchronous=FULL")
+        # INSERT OR REPLACE must not slip past the triggers of the journal
+        dbapi.execute("PRAGMA recursive_triggers=ON")
+        if dbapi.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+            dbapi.execute("PRAGMA journal_mode=WAL")
+
+    @event.listens_for(engine, "begin")
+    def begun(connection: Connection) -> None:
+        reads = connection.get_execution_options().get("sansheng_reads")
+        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+
+def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Insert rows; one whose key is there already is left as it is. Returns how many are new."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    new = 0
+    for row in rows:
+        statement = dialect.insert(table).values(**row).on_conflict_do_nothing()
+        new += max(0, connection.execute(statement).rowcount)
+    return new
+
+
+def upsert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows, or write them over those with the same primary key."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    keys = [column.name for column in table.primary_key]
+    statement = dialect.insert(table)
+    changes = {
+        column.name: statement.excluded[column.name]
+        for column in table.columns
+        if column.name not in keys
+    }
+    connection.execute(
+        statement.on_conflict_do_update(index_elements=keys, set_=changes), list(rows)
+    )
+
+
+def as_dict(row: Row[Any]) -> dict[str, Any]:
+    """A row as plain values, times as ISO 8601 in UTC, for `--json`."""
+    return {
+        key: value.isoformat() if isinstance(value, datetime) else value
+        for key, value in row._mapping.items()
+    }
+
+
+_TABLES: dict[type, Table] = {
+    Version: versions,
+    Call: calls,
+    Recording: recordings,
+    Contact: contacts,
+    Message: messages,
+}
+
+
+def write_rows(connection: Connection, kind: type, rows: Sequence[Any]) -> None:
+    """Write row values of one kind. A version or a message that is there already stays as it
+    is; anything else is written over."""
+    if not rows:
+        return
+    values = [{name: getattr(row, name) for name in kind.__slots__} for row in rows]  # type: ignore[attr-defined]
+    if kind in (Version, Message):
+        insert_new(connection, _TABLES[kind], values)
+    else:
+        upsert(connection, _TABLES[kind], values)

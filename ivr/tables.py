@@ -1,0 +1,205 @@
+"""The tables, and the types of their columns.
+
+Rules this module keeps:
+
+- The same tables on SQLite and PostgreSQL. What the tables were at each release stands in
+  `ivr.migrations`; a test compares the two.
+- Times are stored in UTC and come back aware; a time without a zone is refused. JSON is stored
+  as canonical text (see `ivr.codec`), so that the same value is always the same bytes.
+- Text from outside may hold anything. What a database would refuse (NUL, bytes that are no
+  UTF-8) is stored visibly and harmlessly; the journal itself stays exact.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.types import TypeDecorator
+
+from ivr.codec import canonical
+
+
+class Words(TypeDecorator[str]):
+    """Text from outside. What no database takes becomes visible (`\\x00`, `\\udcff`), and what is
+    longer than its column is cut."""
+
+    impl = String
+    cache_ok = True
+
+    def __init__(self, length: int | None = None) -> None:
+        super().__init__(length)
+        self.length = length
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        if value is None:
+            return None
+        if not value.isascii() or "\x00" in value:
+            value = value.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode()
+        return value[: self.length]
+
+
+class Json(TypeDecorator[Any]):
+    """A JSON value, stored as its canonical text."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        return None if value is None else canonical(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
+        return None if value is None else json.loads(value)
+
+
+class Utc(TypeDecorator[datetime]):
+    """An aware time, stored in UTC."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> Any:
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(postgresql.TIMESTAMP(timezone=True))
+        return dialect.type_descriptor(DateTime())
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"a time without a zone cannot be stored: {value}")
+        value = value.astimezone(UTC)
+        return value if dialect.name == "postgresql" else value.replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pk",
+        "uq": "%(table_name)s_%(column_0_N_name)s_unique",
+        "fk": "%(table_name)s_%(column_0_name)s_fk",
+        "ix": "%(table_name)s_%(column_0_N_name)s",
+        "ck": "%(table_name)s_%(constraint_name)s",
+    }
+)
+
+versions = Table(
+    "versions",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    Column("hotline", Words(64), nullable=False),
+    Column("body", Json, nullable=False),
+    Column("created", Utc, nullable=False),
+)
+
+calls = Table(
+    "calls",
+    metadata,
+    Column("id", Words(200), primary_key=True),
+    Column("system", Words(200), nullable=False),
+    Column("uniqueid", Words(200), nullable=False),
+    Column("hotline", Words(64), nullable=False),
+    Column("number", Words(200), nullable=False),
+    Column("caller", Words(200), nullable=False),
+    Column("version", String(64), ForeignKey("versions.hash"), nullable=True),
+    Column("offered_at", Utc, nullable=False),
+    Column("answered_at", Utc),
+    Column("ended_at", Utc),
+    Column("rung_ms", Integer, nullable=False),
+    Column("ended_by", Words(32), nullable=False),
+    Column("record", Json, nullable=False),
+    Column("problem", Words, nullable=False),
+    UniqueConstraint("system", "uniqueid"),
+    Index(None, "offered_at"),
+    Index(None, "hotline", "offered_at"),
+)
+
+journal = Table(
+    "journal",
+    metadata,
+    Column("call_id", Words(200), ForeignKey("calls.id"), primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("side", String(6), nullable=False),
+    Column("name", String(64), nullable=False),
+    Column("data", Text, nullable=False),
+    CheckConstraint("side IN ('event', 'action')", name="side"),
+)
+
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("call_id", Words(200), ForeignKey("calls.id"), primary_key=True),
+    Column("erased_at", Utc, nullable=False),
+    Column("reason", Words, nullable=False),
+)
+
+recordings = Table(
+    "recordings",
+    metadata,
+    Column("key", Words(400), primary_key=True),
+    Column("reference", String(80), nullable=False, unique=True),
+    Column("seconds", Float, nullable=False),
+    Column("quality", Words(16), nullable=False),
+    Column("created_at", Utc, nullable=False),
+    Column("erased_at", Utc),
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("source", String(16), nullable=False),
+    Column("source_key", Words(400), nullable=False, unique=True),
+    Column("call_id", Words(200), ForeignKey("calls.id")),
+    Column("hotline", Words(64), nullable=False),
+    Column("kind", Words(32), nullable=False),
+    Column("caller", Words(200), nullable=False),
+    Column("contact", Words(200), nullable=False),
+    Column("surname_recording", Words(80), nullable=False),
+    Column("recording", Words(80), nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("quality", Words(16), nullable=False),
+    Column("staff_number", Words(32), nullable=False),
+    Column("item", Words(64), nullable=False),
+    Column("fields", Json, nullable=False),
+    Column("within", Words(32), nullable=False),
+    Column("due_at", Utc),
+    Column("created_at", Utc, nullable=False),
+    Column("state", String(16), nullable=False),
+    CheckConstraint("source IN ('call', 'fallback')", name="source"),
+    CheckConstraint("state IN ('new', 'taken', 'done')", name="state"),
+    Index(None, "state", "due_at"),
+    Index(None, "call_id"),
+)
+
+contacts = Table(
+    "contacts",
+    metadata,
+    Column("hotline", Words(64), primary_key=True),
+    Column("number", Words(200), primary_key=True),
+    Column("fields", Json, nullable=False),
+    Column("updated_at", Utc, nullable=False),
+)
