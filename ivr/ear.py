@@ -2,7 +2,7 @@
 
 For the live tests and for the telephone in the terminal, which shows what is being said.
 
-How: the first 0.4 s of sound of every prompt is looked for everywhere at once, at 2 kHz, by
+How: the first 0.4 s of sound of every prompt is looked for everywhere at once, at 4 kHz, by
 normalised cross-correlation over shared spectra. Each place found is followed at 8 kHz through
 the whole prompt in steps of 20 ms, as far as it matches, over small jumps of the line's clock
 and over a pause in which a prompt was interrupted and taken up again. Then they compete: what
@@ -33,8 +33,9 @@ from ivr.recording import Recording
 from ivr.rtp import RATE, Samples
 
 Floats = npt.NDArray[np.float32]
+Sums = npt.NDArray[np.float64]
 
-COARSE = 4
+COARSE = 2
 """The first look is at every so manieth sample, after a low-pass filter."""
 
 HEAD = 0.4
@@ -43,13 +44,19 @@ HEAD = 0.4
 LIKENESS = 0.5
 """Correlation at the first look from which on a place is worth following."""
 
+CLOSE = 0.7
+"""Correlation of its head, at full rate, from which on a prompt is followed."""
+
 SURE = 0.8
 """Correlation of all that was heard of a prompt, from which on it is that prompt."""
+
+SAME = 0.92
+"""Correlation of a third of a second, from which on a prompt is going on after a jump."""
 
 STEP = RATE // 50
 """Samples compared at a time while following a prompt."""
 
-BLOCK = 4096
+BLOCK = 8192
 """Samples transformed at a time at the first look."""
 
 GROUP = 24
@@ -104,6 +111,8 @@ class _Template:
     sound: Floats
     first: int
     last: int
+    core: int
+    """Where the last of its sound ends that noise on the line does not drown."""
 
     @property
     def length(self) -> int:
@@ -160,7 +169,7 @@ class Ear:
         matches = [
             match
             for number, place in self._places(sound)
-            if (match := _follow(self._templates[number], sound, place)) is not None
+            for match in _follow(self._templates[number], sound, place)
         ]
         chosen: list[_Match] = []
         for match in sorted(matches, key=lambda match: -match.strength):
@@ -276,14 +285,16 @@ def _sound(recording: Recording | Samples, began: float) -> tuple[Samples, float
 
 
 def _template(names: tuple[str, ...], sound: Floats) -> _Template:
-    """Find where the sound begins and ends: within 40 dB of its loudest 10 ms."""
+    """Find where the sound begins and ends: within 40 dB of its loudest 10 ms (core: 23 dB)."""
     frame = RATE // 100
     count = len(sound) // frame
     power = np.mean(sound[: count * frame].reshape(count, frame) ** 2, axis=1)
     if not count or power.max() < 1:
         raise ValueError(f"{names[0]} has no sound to know it by")
     loud = np.flatnonzero(power > power.max() * 1e-4)
-    return _Template(names, sound, int(loud[0]) * frame, (int(loud[-1]) + 1) * frame)
+    core = np.flatnonzero(power > power.max() * 5e-3)
+    first, last, end = int(loud[0]), int(loud[-1]) + 1, int(core[-1]) + 1
+    return _Template(names, sound, first * frame, last * frame, end * frame)
 
 
 def _head(template: _Template) -> int:
@@ -291,7 +302,7 @@ def _head(template: _Template) -> int:
 
 
 def _decimated(sound: Floats) -> Floats:
-    """Every fourth sample, after a low-pass filter at 0.9 of the new Nyquist frequency."""
+    """Every `COARSE`th sample, after a low-pass filter at 0.9 of the new Nyquist frequency."""
     taps = np.arange(-32, 33)
     kernel = np.sinc(taps * 0.9 / COARSE) * np.hamming(len(taps))
     kernel = (kernel / kernel.sum()).astype(np.float32)
@@ -300,13 +311,19 @@ def _decimated(sound: Floats) -> Floats:
 
 
 def _peaks(places: npt.NDArray[np.intp], values: Floats) -> list[int]:
-    """Indexes of the highest value of each cluster (places less than 20 ms apart)."""
+    """Indexes of the highest values of each cluster of places: of speech, every period looks
+    much like the next, so those nearly as high are worth a closer look too."""
     if not len(places):
         return []
-    bounds = np.flatnonzero(np.diff(places) > RATE // COARSE // 50) + 1
+    apart = np.diff(places)
+    before = np.concatenate([[0.0], np.where(apart == 1, values[:-1], 0)])
+    after = np.concatenate([np.where(apart == 1, values[1:], 0), [0.0]])
+    peaks = np.flatnonzero((values >= before) & (values > after))
+    bounds = np.flatnonzero(np.diff(places[peaks]) > RATE // COARSE // 50) + 1
     return [
-        int(cluster[np.argmax(values[cluster])])
-        for cluster in np.split(np.arange(len(places)), bounds)
+        int(peak)
+        for cluster in np.split(peaks, bounds)
+        for peak in cluster[values[cluster] > 0.8 * values[cluster].max()]
     ]
 
 
@@ -317,47 +334,45 @@ def _overlap(a: _Match, b: _Match) -> int:
     return min(a.sound_end, b.sound_end) - max(a.sound_start, b.sound_start)
 
 
-def _follow(template: _Template, sound: Floats, place: int) -> _Match | None:
-    """Lay a template whose sound begins near `place` over the recording, as far as it goes."""
+def _follow(template: _Template, sound: Floats, place: int) -> list[_Match]:
+    """Lay a template whose sound begins near `place` over the recording, as far as it goes.
+
+    A prompt that was interrupted and went on may also have been cut off there, with another
+    one after it that has the same words: both are returned, to compete.
+    """
     head = template.sound[template.first : template.first + _head(template)]
     found = _find(head, sound, place - 2 * COARSE, place + 2 * COARSE)
-    if found is None or found[1] < 0.7:
-        return None
-    shift = found[0] - template.first
-    start, position = max(shift, 0), template.first
-    evidence = dot = own = other = 0.0
+    if found is None or found[1] < CLOSE:
+        return []
+    matches: list[_Match] = []
+    start = found[0] - template.first
+    position, shift, evidence = template.first, start, 0.0
+    sums = np.zeros(3)
     while True:
-        reached, gain, sums = _walk(template, sound, position, shift)
-        evidence += gain
-        dot, own, other = dot + sums[0], own + sums[1], other + sums[2]
-        position = reached
-        if template.last - position < 2 * STEP:
-            break
-        again = _resume(template, sound, position, shift)
+        position, gain, more = _walk(template, sound, position, shift)
+        evidence, sums = evidence + gain, sums + more
+        score = float(sums[0] / max(np.sqrt(sums[1] * sums[2]), 1e-9))
+        cut = template.core - position >= 2 * STEP
+        whole = template.core - template.first
+        needed = whole - 2 * STEP if whole < 2 * HEAD * RATE else HEAD * RATE
+        if position - template.first >= needed and score >= SURE:
+            end = shift + (position if cut else len(template.sound))
+            last = shift + (position if cut else max(position, template.core))
+            matches.append(_Match(template, start, end, last, evidence, min(score, 1.0), cut))
+        again = _resume(template, sound, position, shift) if cut else None
         if again is None:
-            break
+            return matches
         position, shift = again
-    cut = template.last - position >= 2 * STEP
-    heard = position - template.first
-    needed = template.length * 0.9 if template.length < 2 * HEAD * RATE else HEAD * RATE
-    score = dot / max(float(np.sqrt(own * other)), 1e-9)
-    if heard < needed or score < SURE:
-        return None
-    end = shift + (position if cut else len(template.sound))
-    last = shift + (position if cut else template.last)
-    return _Match(template, start, end, last, evidence, min(score, 1.0), cut)
 
 
-def _walk(
-    template: _Template, sound: Floats, position: int, shift: int
-) -> tuple[int, float, tuple[float, float, float]]:
+def _walk(template: _Template, sound: Floats, position: int, shift: int) -> tuple[int, float, Sums]:
     """Compare from `position` on, step by step, with the recording `shift` samples further on.
 
     Returns how far it matches, the evidence in seconds, and the sums of the correlation.
     """
     count = min(template.last - position, len(sound) - position - shift) // STEP
     if count <= 0 or position + shift < 0:
-        return position, 0.0, (0.0, 0.0, 0.0)
+        return position, 0.0, np.zeros(3)
     length = count * STEP
     a = template.sound[position : position + length].reshape(count, STEP)
     b = sound[position + shift : position + shift + length].reshape(count, STEP)
@@ -370,9 +385,9 @@ def _walk(
     gains = np.cumsum(weight * (2 * likeness - 1)) * STEP / RATE
     best = int(np.argmax(gains))
     if gains[best] <= 0:
-        return position, 0.0, (0.0, 0.0, 0.0)
-    sums = [float(part[: best + 1].sum()) for part in (dots, own, other)]
-    return position + (best + 1) * STEP, float(gains[best]), (sums[0], sums[1], sums[2])
+        return position, 0.0, np.zeros(3)
+    sums = np.array([part[: best + 1].sum() for part in (dots, own, other)], dtype=np.float64)
+    return position + (best + 1) * STEP, float(gains[best]), sums
 
 
 def _resume(
@@ -390,7 +405,7 @@ def _resume(
             break
         near = begin + shift
         found = _find(part, sound, near - round(0.05 * RATE), near + round(GAP * RATE))
-        if found is not None and found[1] > 0.85 and found[0] - begin != shift:
+        if found is not None and found[1] > SAME and found[0] - begin != shift:
             return begin, found[0] - begin
     return None
 
