@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import cache
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ LEAD, TAIL = 0.10, 0.25
 VOWELS = ((800, 1200), (350, 2200), (500, 900), (320, 750), (500, 1800), (650, 1700))
 
 
+@cache
 def syllable(kind: int, seconds: float, pitch: float) -> Samples:
     """One syllable: a hiss, then a vowel whose pitch glides."""
     random = np.random.default_rng(kind)
