@@ -268,7 +268,7 @@ class _Compiler:
     ) -> list[tuple[Transition, dict[str, Any]]]:
         if not isinstance(listed, Seq):
             raise bad(listed, "F103", "transitions are a list", "write - {trigger: …, …}")
-        rows = []
+        rows: list[tuple[Transition, dict[str, Any]]] = []
         for at in listed:
             rows += self.trying(self.row, at, states) or []
         return rows

@@ -1,0 +1,381 @@
+"""One caller's ear and mouth: carries out foreground actions through AGI, one command at a time.
+
+Rules this module keeps:
+
+- One task sends commands. Whoever wants something else sets `wanted`; the command that runs is
+  then ended by the doorbell (`D` sent into the channel over AMI), rung again every 100 ms until
+  its reply is there.
+- A `D` with nothing else wanted is stale, or the caller's own key: what was cut goes on for the
+  time left, a prompt from where it stopped.
+- Without the doorbell, waiting is cut into slices of `SLICE`; then keys work and voices do not.
+- A key always becomes an event. If nobody wants anything else because of it, what it cut goes on.
+- Before each activity Asterisk is told how long we may take at most (`TIMEOUT(absolute)`), so
+  that a service that freezes is noticed by the dialplan (the caller then hears its apology).
+- Nothing a caller controls becomes part of a path or a command.
+- Lengths are in seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+
+from ivr import actions
+from ivr.actions import Foreground
+from ivr.agi import Gone, Reply, Session
+from ivr.clock import Clock, Timer
+from ivr.events import (
+    Answered,
+    Event,
+    HeardOut,
+    HungUp,
+    Key,
+    Recorded,
+    Rung,
+    Said,
+    Silence,
+    Unplayable,
+)
+from ivr.hearing import THRESHOLD, Hearing
+
+KEYS = "0123456789*#"
+BELL = "D"
+BELL_AGAIN = 0.1
+"""Seconds between two rings of the doorbell; a ring may fall between two commands and be lost."""
+SLICE = 0.25
+"""Longest wait without a doorbell."""
+GRACE = 8
+"""Seconds that the service may be late before the dialplan takes the caller back."""
+RECORD_SLICE = 10.0
+"""Longest single recording, so that a service that has died is noticed."""
+MUSIC_WAIT = 20.0
+"""Longest single wait under music."""
+
+log = structlog.get_logger("channel")
+
+
+class Part(Protocol):
+    """One recorded part of a prompt: its path below the sounds folder, and its length."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def seconds(self) -> float: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A recording that has been taken out of the spool."""
+
+    reference: str
+    seconds: float
+    quality: str
+
+
+class Surroundings(Protocol):
+    """What a channel needs from the service around it."""
+
+    clock: Clock
+    sounds: Path
+    spool: Path
+    threshold: int
+
+    def parts(self, prompt: str, slots: dict[str, str]) -> Sequence[Part]: ...
+    def rung(self) -> float: ...
+    async def take(self, what: str, slices: Sequence[str]) -> Taken: ...
+    def ring_doorbell(self, channel: str) -> bool: ...
+
+
+class Channel:
+    """Carries out foreground actions on one AGI session.
+
+    `post` receives the events; it must not call back into the channel. `want` sets what is to be
+    done; `run` does it until the call is over.
+    """
+
+    def __init__(
+        self, session: Session, around: Surroundings, post: Callable[[Event], None]
+    ) -> None:
+        self._session = session
+        self._around = around
+        self._clock = around.clock
+        self._post = post
+        self._wanted: Foreground | None = None
+        self._doing: Foreground | None = None
+        self._changed = asyncio.Event()
+        self._bell: Timer | None = None
+        self._bells = True
+        self._in_command = False
+        self._recording = False
+        self._left = False
+        self._music = False
+        self.hearing = Hearing(self._clock, on_voice=self._voice, on_quiet=self._wake)
+        self.on_voice: Callable[[], None] = lambda: None
+        session.on_hangup = self._hung_up
+
+    @property
+    def name(self) -> str:
+        """Asterisk's name of the channel."""
+        return self._session.environment.get("channel", "")
+
+    def want(self, action: Foreground) -> None:
+        """Do this from now on, in place of what is being done."""
+        self._wanted = action
+        self._changed.set()
+        if self._in_command:
+            self._wake()
+
+    async def run(self) -> None:
+        """Do what is wanted, one thing after another, until the call is over."""
+        try:
+            while not self._left:
+                action = self._wanted
+                if action is None or action is self._doing:
+                    await self._parked()
+                    continue
+                self._doing = action
+                await self._do(action)
+                if isinstance(action, actions.HangUp):
+                    return
+        except Gone:
+            self._hung_up()
+        finally:
+            self._stop_bell()
+            self.hearing.close()
+
+    # -- what is done
+
+    async def _do(self, action: Foreground) -> None:
+        if self._music and not isinstance(action, actions.Music | actions.Say):
+            await self._session.command("SET MUSIC OFF")
+            self._music = False
+        match action:
+            case actions.Ring():
+                await self._ring(action)
+            case actions.PickUp():
+                await self._pick_up(action)
+            case actions.Say():
+                await self._say(action)
+            case actions.Listen():
+                await self._listen(action)
+            case actions.HearOut():
+                await self._hear_out(action)
+            case actions.Music():
+                await self._play_music(action)
+            case actions.Record():
+                await self._record(action)
+            case actions.HangUp():
+                await self._hang_up()
+
+    async def _ring(self, action: actions.Ring) -> None:
+        await self._session.command("EXEC", "Ringing")
+        await self._grace(action.until)
+        while not self._left and (left := action.until - self._around.rung()) > 0.0005:
+            await self._parked(left)
+        if not self._left:
+            self._post(Rung(action.id, round(self._around.rung(), 3)))
+
+    async def _pick_up(self, action: actions.PickUp) -> None:
+        await self._grace(0)
+        await self._session.command("ANSWER")
+        rung = round(self._around.rung(), 3)
+        detect = f"{round(1000 * 0.16)},{self._around.threshold or THRESHOLD}"
+        await self._session.command("SET VARIABLE", "TALK_DETECT(set)", detect)
+        self._post(Answered(action.id, rung))
+
+    async def _say(self, action: actions.Say) -> None:
+        parts = self._around.parts(action.prompt, dict(action.slots))
+        await self._grace(sum(part.seconds for part in parts))
+        self._music = False
+        for part in parts:
+            if not await self._play(action, part):
+                return
+        self._post(Said(action.id))
+
+    async def _play(self, action: actions.Say, part: Part) -> bool:
+        """Play one part; False when something else is wanted or the prompt failed."""
+        path = str(self._around.sounds / part.path)
+        offset = 0
+        while True:
+            reply = await self._command("STREAM FILE", path, KEYS + BELL, offset)
+            if reply.result == 0:
+                return not self._superseded(action)
+            if reply.result == -1:
+                if await self._session.alive():
+                    log.error("a prompt cannot be played", prompt=action.prompt, path=part.path)
+                    await self._apologise(action)
+                    self._post(Unplayable(action.id))
+                return False
+            await self._key(reply)
+            if self._superseded(action):
+                return False
+            offset = reply.endpos or 0
+
+    async def _apologise(self, action: actions.Say) -> None:
+        """A caller never hears silence because of us."""
+        for part in self._around.parts("sorry.trouble", {}):
+            path = str(self._around.sounds / part.path)
+            reply = await self._command("STREAM FILE", path, KEYS + BELL, 0)
+            await self._key(reply)
+
+    async def _listen(self, action: actions.Listen) -> None:
+        until = self._clock.now() + action.seconds
+        await self._grace(action.seconds)
+        while True:
+            if await self._wait_for_key(action, until - self._clock.now()):
+                return
+            if self.hearing.judging:
+                until = self._clock.now() + 0.05
+            elif self._clock.now() >= until - 0.0005:
+                self._post(Silence(action.id))
+                return
+
+    async def _hear_out(self, action: actions.HearOut) -> None:
+        limit = self._clock.now() + action.limit
+        await self._grace(action.limit)
+        while True:
+            now = self._clock.now()
+            quiet = self.hearing.quiet_since + action.quiet
+            if now >= limit - 0.0005 or (not self.hearing.talking and now >= quiet - 0.0005):
+                self._post(HeardOut(action.id))
+                return
+            due = limit if self.hearing.talking else min(limit, quiet)
+            if await self._wait_for_key(action, due - now):
+                return
+
+    async def _play_music(self, action: actions.Music) -> None:
+        await self._grace(MUSIC_WAIT)
+        await self._session.command("SET MUSIC", "ON", action.name)
+        self._music = True
+        while not await self._wait_for_key(action, MUSIC_WAIT):
+            await self._grace(MUSIC_WAIT)
+
+    async def _wait_for_key(self, action: Foreground, seconds: float) -> bool:
+        """Wait for a key or the doorbell; True when something else is wanted by now."""
+        if self._superseded(action):
+            return True
+        if not self._bells:
+            seconds = min(seconds, SLICE)
+        reply = await self._command("WAIT FOR DIGIT", max(1, round(seconds * 1000)))
+        await self._key(reply)
+        return self._superseded(action)
+
+    async def _record(self, action: actions.Record) -> None:
+        """Record in slices; a caller who hangs up while speaking has left a message."""
+        name = secrets.token_hex(16)
+        slices: list[str] = []
+        began = self._clock.now()
+        ended_by = "limit"
+        self._recording = True
+        try:
+            while (left := began + action.limit - self._clock.now()) > 0.05:
+                length = min(RECORD_SLICE, left)
+                await self._grace(length)
+                slices.append(f"{name}-{len(slices):02d}")
+                started = self._clock.now()
+                reply = await self._record_slice(slices, length, action.quiet)
+                took = self._clock.now() - started
+                if reply.left or reply.result == -1:
+                    ended_by = "hangup"
+                elif reply.digit == "#":
+                    ended_by = "key"
+                elif reply.digit == BELL:
+                    if self._superseded(action):
+                        return
+                    continue
+                elif took < length - 0.3:
+                    ended_by = "silence"
+                else:
+                    continue
+                break
+        except Gone:
+            ended_by = "hangup"
+        finally:
+            self._recording = False
+        taken = await self._around.take(action.what, slices)
+        self._post(
+            Recorded(action.id, taken.reference, round(taken.seconds, 2), taken.quality, ended_by)
+        )
+        if ended_by == "hangup":
+            self._hung_up()
+
+    async def _record_slice(self, slices: Sequence[str], length: float, quiet: float) -> Reply:
+        path = str(self._around.spool / slices[-1])
+        beep = ("BEEP",) if len(slices) == 1 else ()
+        silence = f"s={max(1, round(quiet))}"
+        return await self._command(
+            "RECORD FILE", path, "wav", "#" + BELL, round(length * 1000), 0, *beep, silence
+        )
+
+    async def _hang_up(self) -> None:
+        await self._session.command("SET VARIABLE", "SANSHENG_DONE", "1")
+        await self._session.command("HANGUP")
+
+    # -- commands, keys, the doorbell
+
+    async def _grace(self, seconds: float) -> None:
+        """Tell Asterisk when to take the caller back from a service that has frozen."""
+        longest = round(seconds + 0.5) + GRACE
+        await self._session.command("SET VARIABLE", "TIMEOUT(absolute)", longest)
+
+    async def _command(self, command: str, *arguments: str | int) -> Reply:
+        self._in_command = True
+        try:
+            return await self._session.command(command, *arguments)
+        finally:
+            self._in_command = False
+            self._stop_bell()
+
+    async def _key(self, reply: Reply) -> None:
+        """A key that ended a command becomes an event; then let the machine decide."""
+        if reply.digit and reply.digit in KEYS:
+            self._changed.clear()
+            self._post(Key(reply.digit))
+            with self._clock.busy("a key"):
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+
+    def _superseded(self, action: Foreground) -> bool:
+        return self._wanted is not action
+
+    def _voice(self) -> None:
+        self.on_voice()
+
+    def _wake(self) -> None:
+        """End the command that runs, by the doorbell, again and again until it has ended."""
+        if self._in_command and self._bell is None:
+            self._bells = self._around.ring_doorbell(self.name)
+            self._bell = self._clock.call_later(BELL_AGAIN, self._wake_again)
+
+    def _wake_again(self) -> None:
+        self._bell = None
+        self._wake()
+
+    def _stop_bell(self) -> None:
+        if self._bell is not None:
+            self._bell.cancel()
+            self._bell = None
+
+    async def _parked(self, seconds: float | None = None) -> None:
+        """Wait, with no command out, until something else is wanted or the caller is gone."""
+        if self._left:
+            return
+        self._changed.clear()
+        timer = self._clock.call_later(seconds, self._changed.set) if seconds is not None else None
+        with self._clock.parked(self.name):
+            await self._changed.wait()
+        if timer is not None:
+            timer.cancel()
+
+    def _hung_up(self) -> None:
+        if self._left or self._recording:
+            return
+        self._left = True
+        self._changed.set()
+        self._post(HungUp())

@@ -1,0 +1,281 @@
+"""One call: events into the pure machine, its actions out into the world, all of it journalled.
+
+Rules this module keeps:
+
+- Everything that happens is an event in one inbox; events due at the same instant are taken in
+  the order of `ivr.events.precedence`. Each is journalled, then its actions are journalled, then
+  they are carried out.
+- What leaves the call (a message kept, a promise) is done only after the journal is committed.
+- Timers, lookups and keeping run beside the caller's channel and answer with events.
+- An error of ours never leaves a caller in silence: the session is closed without the mark that
+  says the call was finished, and the dialplan takes over with its apology.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import structlog
+
+from ivr import actions, store
+from ivr.agi import Session
+from ivr.call import Call, step
+from ivr.channel import Channel, Part, Taken
+from ivr.clock import Clock, Timer
+from ivr.events import (
+    EndAsked,
+    Event,
+    LookupFailed,
+    Offered,
+    Stored,
+    StoreFailed,
+    TimerFired,
+    Voice,
+    precedence,
+)
+from ivr.flow import Line
+from ivr.journal import Entry, Journal
+from ivr.replay import Fold
+from ivr.store import StorageFailed
+
+log = structlog.get_logger("call")
+
+Ask = Callable[[actions.LookUp], Coroutine[Any, Any, Event]]
+
+
+class Desk(Protocol):
+    """Who takes recordings out of the spool and keeps messages."""
+
+    async def take(self, call: store.Call, what: str, slices: Sequence[str]) -> Taken: ...
+    async def keep(self, call: store.Call, line: Line, wish: actions.Keep) -> str: ...
+
+
+class House(Protocol):
+    """The service around a call."""
+
+    clock: Clock
+    journal: Journal
+    desk: Desk
+    sounds: Path
+    spool: Path
+    threshold: int
+
+    def parts(self, line: str, prompt: str, slots: dict[str, str]) -> Sequence[Part]: ...
+    def ask(self, line: Line) -> Ask: ...
+    def ring_doorbell(self, channel: str) -> bool: ...
+
+
+class Driver:
+    """Drives one call on one AGI session. `offered_at` is when it began to ring, in UTC."""
+
+    def __init__(
+        self, house: House, line: Line, session: Session, row: store.Call, offered: Offered
+    ) -> None:
+        self._house = house
+        self.line = line
+        self._session = session
+        self._offered = offered
+        self._call = Call()
+        self._fold = Fold(row)
+        self._began = house.clock.now()
+        self._base = offered.rung
+        self._seq = 0
+        self._inbox: list[tuple[int, int, Event]] = []
+        self._arrivals = 0
+        self._draining = False
+        self._timers: dict[int, Timer] = {}
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._over = asyncio.Event()
+        self.last_sign = house.clock.now()
+        self.channel = Channel(session, self, self.post)
+        self.channel.on_voice = self._voice
+        self.clock, self.sounds, self.spool = house.clock, house.sounds, house.spool
+        self.threshold = house.threshold
+
+    # -- what others may know and ask
+
+    @property
+    def row(self) -> store.Call:
+        """The call's record so far."""
+        return self._fold.call
+
+    @property
+    def state(self) -> Call:
+        """Where the machine is."""
+        return self._call
+
+    def end(self) -> None:
+        """Ops ask for this call to be ended; the caller hears goodbye first."""
+        self.post(EndAsked())
+
+    async def run(self) -> None:
+        """Carry the call to its end."""
+        self.post(self._offered)
+        self._drain()
+        speaking = asyncio.create_task(self.channel.run())
+        over = asyncio.create_task(self._over.wait())
+        try:
+            await asyncio.wait({speaking, over}, return_when=asyncio.FIRST_COMPLETED)
+            if speaking.done():
+                speaking.result()
+                self._drain()
+            await self._finish(speaking)
+        finally:
+            for task in (speaking, over, *self._tasks.values()):
+                task.cancel()
+            await asyncio.gather(speaking, over, *self._tasks.values(), return_exceptions=True)
+            for timer in self._timers.values():
+                timer.cancel()
+            self._session.close()
+
+    async def _finish(self, speaking: asyncio.Task[None]) -> None:
+        """What is still under way when nobody listens any more: a hang-up of ours, a message."""
+        while not self._call.over and any(not t.done() for t in self._tasks.values()):
+            await asyncio.wait(self._tasks.values(), return_when=asyncio.FIRST_COMPLETED)
+            self._drain()
+        if not speaking.done() and not self._session.hung_up:
+            await speaking
+        self._write(self._fold.call)
+
+    # -- events in
+
+    def post(self, event: Event) -> None:
+        """Something happened."""
+        self._arrivals += 1
+        heapq.heappush(self._inbox, (precedence(event), self._arrivals, event))
+        if not self._draining:
+            self._draining = True
+            asyncio.get_running_loop().call_soon(self._drain)
+
+    def _drain(self) -> None:
+        self._draining = False
+        while self._inbox:
+            self._take(heapq.heappop(self._inbox)[2])
+
+    def _take(self, event: Event) -> None:
+        self._write(event)
+        before = self._fold.call
+        self._call, wishes = step(self.line, self._call, event)
+        for wish in wishes:
+            self._write(wish)
+        if self._fold.call != before:
+            self._write(self._fold.call)
+        for wish in wishes:
+            self._carry_out(wish)
+        if self._call.over:
+            self._over.set()
+
+    def _write(self, what: Event | actions.Action | store.Call) -> None:
+        if isinstance(what, store.Call):
+            self._house.journal.append(what)
+            return
+        self._seq += 1
+        at = round((self._base + self._house.clock.now() - self._began) * 1000)
+        entry = Entry(self._fold.call.id, self._seq, at, what)
+        self._fold.take(entry)
+        self._house.journal.append(entry)
+
+    # -- actions out
+
+    def _carry_out(self, wish: actions.Action) -> None:
+        match wish:
+            case actions.Foreground():
+                if isinstance(wish, actions.Say):
+                    self.last_sign = self.clock.now()
+                self.channel.want(wish)
+            case actions.SetTimer(id=number, seconds=seconds):
+                self._timers[number] = self.clock.call_later(
+                    seconds, lambda: self._timer_fired(number)
+                )
+            case actions.CancelTimer(id=number):
+                self._timers.pop(number).cancel()
+            case actions.LookUp(id=number):
+                self._begin(number, self._look_up(wish))
+            case actions.CancelLookUp(id=number):
+                self._tasks[number].cancel()
+            case actions.Keep(id=number):
+                self._begin(number, self._keep(wish))
+            case actions.Note() | actions.Ignored():
+                pass
+
+    def _timer_fired(self, number: int) -> None:
+        self._timers.pop(number, None)
+        self.post(TimerFired(number))
+
+    def _begin(self, number: int, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks[number] = asyncio.create_task(work)
+
+    async def _look_up(self, wish: actions.LookUp) -> None:
+        try:
+            event = await self._house.ask(self.line)(wish)
+        except Exception as error:
+            log.exception("a lookup failed in a way of its own", lookup=wish.name)
+            event = LookupFailed(wish.id, type(error).__name__)
+        self.post(event)
+
+    async def _keep(self, wish: actions.Keep) -> None:
+        call = self._fold.call
+        with self.clock.busy("keeping"):
+            try:
+                await self._house.journal.committed(call.id)
+                reference = await self._house.desk.keep(call, self.line, wish)
+            except StorageFailed as error:
+                log.error("a message could not be kept", call=call.id, why=str(error))
+                self.post(StoreFailed(wish.id))
+            else:
+                self.post(Stored(wish.id, reference))
+
+    def _voice(self) -> None:
+        self.post(Voice())
+
+    # -- what the channel needs
+
+    def parts(self, prompt: str, slots: dict[str, str]) -> Sequence[Part]:
+        return self._house.parts(self.line.name, prompt, slots)
+
+    def rung(self) -> float:
+        """How long the caller has heard it ringing, in seconds."""
+        return self._base + self.clock.now() - self._began
+
+    async def take(self, what: str, slices: Sequence[str]) -> Taken:
+        with self.clock.busy("a recording"):
+            return await self._house.desk.take(self._fold.call, what, slices)
+
+    def ring_doorbell(self, channel: str) -> bool:
+        return self._house.ring_doorbell(channel)
+
+    # -- what Asterisk's manager says of this channel
+
+    def talking(self, started: bool, seconds: float = 0.0) -> None:
+        """Talk detection on this channel."""
+        if started:
+            self.channel.hearing.started()
+        else:
+            self.channel.hearing.stopped(seconds)
+
+
+def row(
+    call_id: str,
+    system: str,
+    uniqueid: str,
+    line: Line,
+    offered: Offered,
+    offered_at: datetime,
+) -> store.Call:
+    """The record of a call that has just begun."""
+    return store.Call(
+        id=call_id,
+        system=system,
+        uniqueid=uniqueid,
+        hotline=line.name,
+        number=offered.number,
+        caller=offered.caller,
+        offered_at=offered_at,
+        version=line.version,
+        rung_ms=round(offered.rung * 1000),
+    )

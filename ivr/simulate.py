@@ -1,0 +1,282 @@
+"""A call without Asterisk: a scenario run through the pure machine, in no time at all.
+
+Rules this module keeps:
+
+- Time is a number that jumps to the next thing that happens; nothing waits. The caller is the
+  same `ScriptedCaller` that the wire and the live runs use.
+- Events due at the same instant are taken in the order of `ivr.events.precedence`.
+- What comes out is what a journal would hold, so that the same monitors and the same
+  comparisons serve all levels.
+- Lengths and times are in seconds from the moment the call reached us.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from ivr import actions, events
+from ivr.call import Call, step
+from ivr.events import Event, precedence
+from ivr.flow import Line
+from ivr.scenario import Act, HangUpAct, Hum, OpsHangUp, Press, Scenario, ScriptedCaller, Speak
+
+Seconds = Callable[[str, Mapping[str, str]], float]
+"""How long a prompt with these slots takes, in seconds."""
+
+DEBOUNCE = 0.25
+"""How long a sound must go on before it counts as a voice."""
+SHORTEST_VOICE = 0.12
+"""A sound shorter than this is a click."""
+BEEP = 0.25
+"""The beep before a recording."""
+LONGEST = 7200.0
+"""A call longer than this goes round in a circle."""
+
+
+class Endless(Exception):
+    """The simulated call does not end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One event or action, and when."""
+
+    at: float
+    what: Event | actions.Action
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a call went: the prompts in the order they began, what was noted, who ended it."""
+
+    hears: tuple[str, ...]
+    record: Mapping[str, str]
+    ends: str
+    moments: tuple[Moment, ...]
+    seconds: float
+
+
+def outcome(moments: tuple[Moment, ...]) -> Outcome:
+    """What a call came to, from its events and actions."""
+    hears = tuple(m.what.prompt for m in moments if isinstance(m.what, actions.Say))
+    record: dict[str, str] = {}
+    ends = ""
+    for moment in moments:
+        match moment.what:
+            case actions.Note(key=key, value=value):
+                record[key] = value
+            case events.HungUp():
+                ends = ends or "caller"
+            case actions.HangUp():
+                ends = ends or "us"
+    last = moments[-1].at if moments else 0.0
+    return Outcome(hears, record, ends, moments, last)
+
+
+def run(scenario: Scenario, line: Line, seconds: Seconds, offered: events.Offered) -> Outcome:
+    """Run one scenario through the machine. Raises Endless."""
+    return _World(scenario, line, seconds, offered).run()
+
+
+@dataclass(slots=True)
+class _Sounding:
+    """What has the caller's ear now, and since when."""
+
+    action: actions.Foreground
+    since: float
+
+
+@dataclass(slots=True)
+class _World:
+    scenario: Scenario
+    line: Line
+    seconds: Seconds
+    offered: events.Offered
+    now: float = 0.0
+    call: Call = field(default_factory=Call)
+    moments: list[Moment] = field(default_factory=list)
+    due: list[tuple[float, int, int, Callable[[], None]]] = field(default_factory=list)
+    order: int = 0
+    sounding: _Sounding | None = None
+    voice_until: float = -1.0
+    voiced: float = 0.0
+    script: ScriptedCaller = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.script = ScriptedCaller(self.scenario.caller)
+
+    def run(self) -> Outcome:
+        self.happen(self.offered)
+        while not self.call.over:
+            if not self.due or self.now > LONGEST:
+                raise Endless(f"{self.scenario.name} at {self.now:.1f} s: {self.call.where}")
+            self.now, _, _, do = heapq.heappop(self.due)
+            do()
+        return outcome(tuple(self.moments))
+
+    # -- time
+
+    def later(self, wait: float, do: Callable[[], None], rank: int = 99) -> None:
+        self.order += 1
+        heapq.heappush(self.due, (round(self.now + wait, 6), rank, self.order, do))
+
+    def event_later(self, wait: float, event: Event) -> None:
+        self.later(wait, lambda: self.happen(event), precedence(event))
+
+    def happen(self, event: Event) -> None:
+        if self.call.over:
+            return
+        self.moments.append(Moment(self.now, event))
+        self.call, wishes = step(self.line, self.call, event)
+        self.moments += [Moment(self.now, wish) for wish in wishes]
+        for wish in wishes:
+            self.carry_out(wish)
+
+    # -- what the machine wants
+
+    def carry_out(self, wish: actions.Action) -> None:
+        match wish:
+            case actions.Foreground():
+                self.stop_sounding()
+                self.sounding = _Sounding(wish, self.now)
+                self.begin(wish)
+            case actions.SetTimer(id=number, seconds=length):
+                self.answer_later(length, number, events.TimerFired(number))
+            case actions.LookUp(id=number):
+                self.look_up(number)
+            case actions.Keep(id=number):
+                failed = self.scenario.world.store_fails
+                self.event_later(
+                    0, events.StoreFailed(number) if failed else events.Stored(number, "1")
+                )
+
+    def stop_sounding(self) -> None:
+        before, self.sounding = self.sounding, None
+        if before is not None and isinstance(before.action, actions.Say):
+            self.act(self.script.ended(before.action.prompt, self.now))
+
+    def begin(self, wish: actions.Foreground) -> None:
+        match wish:
+            case actions.Ring(id=number, until=until):
+                rung = max(until, self.scenario.world.rung)
+                wait = rung - self.scenario.world.rung
+                self.answer_later(wait, number, events.Rung(number, rung))
+            case actions.PickUp(id=number):
+                rung = round(self.scenario.world.rung + self.now, 6)
+                self.answer_later(0, number, events.Answered(number, rung))
+            case actions.Say(id=number, prompt=prompt, slots=slots):
+                self.later(0, lambda: self.act(self.script.began(prompt, self.now)), -1)
+                self.later(self.seconds(prompt, dict(slots)), lambda: self.said(number))
+            case actions.Listen(id=number, seconds=length):
+                self.later(length, lambda: self.silence(number))
+            case actions.HearOut(id=number, quiet=quiet, limit=limit):
+                wait = max(0.0, min(limit, self.voice_until + quiet - self.now))
+                self.answer_later(wait, number, events.HeardOut(number))
+            case actions.Record():
+                self.voiced = 0.0
+                self.later(BEEP + wish.quiet, lambda: self.quiet_in_recording(wish))
+                self.later(BEEP + wish.limit, lambda: self.recorded(wish, "limit"))
+            case actions.Music() | actions.HangUp():
+                pass
+
+    def answer_later(self, wait: float, number: int, event: events.Answer) -> None:
+        def answer() -> None:
+            if number == self.call.foreground or number in self.call.awaited:
+                self.happen(event)
+
+        self.later(wait, answer)
+
+    def said(self, number: int) -> None:
+        if number == self.call.foreground:
+            self.stop_sounding()
+            self.happen(events.Said(number))
+
+    def silence(self, number: int) -> None:
+        if number != self.call.foreground:
+            return
+        if self.now < self.voice_until:
+            # a sound has begun and is not judged yet
+            self.later(0.05, lambda: self.silence(number))
+        else:
+            self.happen(events.Silence(number))
+
+    def look_up(self, number: int) -> None:
+        world = self.scenario.world.lookup
+        event: events.Answer
+        if world is None:
+            event = events.LookupFailed(number, "this world has no back end")
+        elif world.fails:
+            event = events.LookupFailed(number, "the back end fails")
+        elif world.answer is None:
+            event = events.NotFound(number)
+        else:
+            event = events.Found(number, world.answer)
+        self.answer_later(world.after if world else 0.0, number, event)
+
+    # -- recording
+
+    def recording(self) -> actions.Record | None:
+        if self.sounding is not None and isinstance(self.sounding.action, actions.Record):
+            return self.sounding.action
+        return None
+
+    def quiet_in_recording(self, wish: actions.Record) -> None:
+        if self.recording() is not wish:
+            return
+        left = self.voice_until + wish.quiet - self.now
+        if left > 0.0005:
+            self.later(left, lambda: self.quiet_in_recording(wish))
+        else:
+            self.recorded(wish, "silence")
+
+    def recorded(self, wish: actions.Record, ended_by: str) -> None:
+        if self.recording() is not wish or self.sounding is None:
+            return
+        length = round(self.now - self.sounding.since - BEEP, 2)
+        silent = self.voiced < 0.3
+        self.happen(
+            events.Recorded(
+                wish.id,
+                "" if silent else f"recording-{wish.id}",
+                length,
+                "silent" if silent else "fine",
+                ended_by,
+            )
+        )
+
+    # -- what the caller does
+
+    def act(self, acts: list[tuple[float, Act]]) -> None:
+        for wait, what in acts:
+            rank = 0 if isinstance(what, HangUpAct) else 5
+            self.later(wait, lambda what=what: self.do(what), rank)  # type: ignore[misc]
+
+    def do(self, act: Act) -> None:
+        if self.call.over:
+            return
+        recording = self.recording()
+        match act:
+            case Press(keys=key):
+                if recording is None:
+                    self.happen(events.Key(key))
+                elif key == "#":
+                    self.recorded(recording, "key")
+            case Speak(seconds=length):
+                self.voice_until = self.now + length
+                self.voiced += length
+                if length >= SHORTEST_VOICE and recording is None:
+                    self.later(DEBOUNCE, self.voice)
+            case Hum():
+                self.happen(events.Noise())
+            case HangUpAct():
+                if recording is not None:
+                    self.recorded(recording, "hangup")
+                self.happen(events.HungUp())
+            case OpsHangUp():
+                self.happen(events.EndAsked())
+
+    def voice(self) -> None:
+        if self.recording() is None:
+            self.happen(events.Voice())
