@@ -101,6 +101,13 @@ class Both:
         await self.desk.agent.close()
 
 
+def messages(phone: Phone) -> list[str]:
+    """The methods and statuses that this phone has sent, lost ones too."""
+    port = phone._port
+    assert isinstance(port, Lossy)
+    return port.sent
+
+
 # ---------------------------------------------------------------- calls
 
 
@@ -275,6 +282,15 @@ async def test_a_lost_message_is_sent_again_and_the_call_goes_on(lost: tuple[str
         assert both.came.empty()  # the repeated INVITE was no second call
         assert ours.status == theirs.status == 200
         assert not both.agent.calls
+        assert messages(both.caller).count("ACK") >= 1 + lost.count("ACK")
+
+
+async def test_a_goodbye_whose_answer_was_lost_is_answered_again() -> None:
+    async with Both(t1=FAST, loses=("200", "200")) as both:
+        ours, theirs = await both.connected()
+        await asyncio.wait_for(theirs.hang_up(), 2)
+        assert messages(both.caller).count("200") == 3  # lost twice, then told
+        await ours.ended(1)
 
 
 async def test_a_lost_refusal_is_sent_again_until_it_is_acknowledged() -> None:
@@ -288,9 +304,7 @@ async def test_a_lost_refusal_is_sent_again_until_it_is_acknowledged() -> None:
         with pytest.raises(NotAnswered):
             await ours.answered(2)
         await asyncio.sleep(8 * FAST)
-        port = both.agent._port
-        assert isinstance(port, Lossy)
-        assert port.sent.count("486") == 3  # lost, its ACK lost, acknowledged
+        assert messages(both.agent).count("486") == 3  # lost, its ACK lost, acknowledged
 
 
 async def test_an_answer_nobody_acknowledges_ends_the_call() -> None:
