@@ -11,22 +11,44 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
-from ivr import files, flow
+from ivr import directory, files, flow, hours
+from ivr.directory import Directory
 from ivr.document import BadFile, Map, Problem, problem
+from ivr.events import Offered
 from ivr.flow import Line
+from ivr.hours import Hours
 from ivr.prompts import Library
 
 
 @dataclass(frozen=True, slots=True)
 class Hotlines:
-    """The lines by name and by dialled number, and what they say."""
+    """The lines by name and by dialled number, what they say, when people are at work there,
+    and whom they know. `bodies` are the versions as they are stored for replaying."""
 
     lines: Mapping[str, Line]
     numbers: Mapping[str, Line]
     library: Library
     bodies: Mapping[str, str]
+    hours: Mapping[str, Hours]
+    directories: Mapping[str, Directory]
+
+    def offered(
+        self, line: Line, number: str, caller: str, rung: float, at: datetime, maintenance: bool
+    ) -> Offered:
+        """The first event of a call: what is known of the caller and of the hour."""
+        person = self.directories[line.name].find(caller)
+        return Offered(
+            number=number,
+            caller=directory.normal(caller),
+            rung=rung,
+            addressee=person.addressee,
+            role=person.role,
+            open=self.hours[line.name].is_open(at),
+            maintenance=maintenance,
+        )
 
 
 def documents(root: Path) -> tuple[dict[str, Map], dict[str, Map]]:
@@ -59,12 +81,16 @@ def load(root: Path) -> Hotlines:
     lines: dict[str, Line] = {}
     bodies: dict[str, str] = {}
     numbers: dict[str, Line] = {}
+    times: dict[str, Hours] = {}
+    people: dict[str, Directory] = {}
     for name, document in documents_.items():
         prompts = {
             prompt: tuple(sorted(library.slots(name, prompt))) for prompt in library.names(name)
         }
         try:
             line = flow.compile_line(document, flows, prompts)
+            times[name] = hours.parse(document)
+            people[name] = directory.parse(document)
         except BadFile as error:
             problems += error.problems
             continue
@@ -77,4 +103,4 @@ def load(root: Path) -> Hotlines:
                 problems.append(problem(at, "F115", what, "remove it from one of the two"))
     if problems:
         raise BadFile(problems)
-    return Hotlines(lines, numbers, library, bodies)
+    return Hotlines(lines, numbers, library, bodies, times, people)

@@ -1,0 +1,36 @@
+"""Reads everything under a data root and checks it: what `sansheng check` does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ivr import files, hotlines
+from ivr.check import banned, check
+from ivr.document import BadFile, Problem
+
+
+def everything(root: Path) -> list[Problem]:
+    """Every problem of every flow, line and text under the root, by file and line."""
+    problems: set[Problem] = set()
+    try:
+        for line in hotlines.load(root).lines.values():
+            problems.update(check(line))
+    except BadFile as error:
+        problems.update(error.problems)
+    problems.update(_wording(root))
+    return sorted(problems)
+
+
+def _wording(root: Path) -> list[Problem]:
+    path = root / "prompts/banned.yaml"
+    if not path.exists():
+        return []
+    problems: list[Problem] = []
+    try:
+        phrases = files.read(path, root)["phrases"]
+        for prompts in sorted((root / "prompts").glob("*.yaml")):
+            if prompts != path:
+                problems += banned(files.read(prompts, root)["texts"], phrases)
+    except BadFile as error:
+        problems += error.problems
+    return problems

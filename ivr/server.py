@@ -1,0 +1,264 @@
+"""The FastAGI service: listens, admits calls, drives them, drains and reloads.
+
+Rules this module keeps:
+
+- One event loop; each call is one `Driver`. A call keeps the version of its line that it began
+  with; a reload that fails changes nothing.
+- Peers by allow-list, a deadline and a size limit on the handshake, and never more calls than
+  `most`: the surplus is closed at once, so that the dialplan takes over.
+- A number that is nobody's is closed at once and logged; it is never given to a default line.
+- Draining: no new calls, the ones that are up end by themselves.
+- No secret and no whole number of a caller ever reaches a log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import socket
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Protocol
+
+import structlog
+
+from ivr import actions, driver, journal, store
+from ivr.agi import Session
+from ivr.channel import Part, Taken
+from ivr.clock import Clock
+from ivr.driver import Ask, Driver
+from ivr.flow import Line
+from ivr.hearing import THRESHOLD
+from ivr.hotlines import Hotlines
+from ivr.redact import mask
+
+BACKLOG = 4096
+"""Connections that may wait to be accepted; a smaller backlog costs seconds in a burst."""
+MOST_CALLS = 2000
+"""Calls of one process; more are left to the dialplan."""
+
+log = structlog.get_logger("server")
+
+
+class Bell(Protocol):
+    """The manager, as far as the service needs it."""
+
+    @property
+    def connected(self) -> bool: ...
+    def doorbell(self, channel: str) -> None: ...
+
+
+class Desk(Protocol):
+    """Who takes recordings and keeps messages."""
+
+    async def take(self, call: store.Call, what: str, slices: Sequence[str]) -> Taken: ...
+    async def keep(self, call: store.Call, line: Line, wish: actions.Keep) -> str: ...
+
+
+@dataclass(slots=True)
+class Service:
+    """All calls of one process, and what they share."""
+
+    clock: Clock
+    hotlines: Hotlines
+    journal: journal.Journal
+    desk: Desk
+    asks: Callable[[Line], Ask]
+    sounds: Path
+    spool: Path
+    system: str = ""
+    allowed: tuple[str, ...] = ("127.0.0.1", "::1")
+    most: int = MOST_CALLS
+    threshold: int = THRESHOLD
+    bell: Bell | None = None
+    other_scripts: Mapping[str, Callable[[Session], Coroutine[Any, Any, None]]] = field(
+        default_factory=dict
+    )
+    clock_offset: float = 0.0
+    maintenance: set[str] = field(default_factory=set)
+    drivers: dict[str, Driver] = field(default_factory=dict)
+    draining: bool = False
+    on_over: Callable[[Driver], None] | None = None
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _server: asyncio.Server | None = None
+    _versions: set[str] = field(default_factory=set)
+
+    # -- listening
+
+    async def listen(self, host: str, port: int, *, shared: bool = False) -> int:
+        """Listen for Asterisk; returns the port. Raises OSError if the port is taken."""
+        listener = _listener(host, port, shared)
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self._on_loop_error)
+        self._server = await loop.create_server(
+            lambda: Session(self._ready, clock=self.clock), sock=listener, backlog=BACKLOG
+        )
+        return int(listener.getsockname()[1])
+
+    def _on_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            log.error("out of file descriptors; raise the limit (ulimit -n)")
+            return
+        loop.default_exception_handler(context)
+
+    def _ready(self, session: Session) -> None:
+        """A handshake is complete."""
+        if session.peer not in self.allowed:
+            log.warning("a peer that is not allowed", peer=session.peer)
+            session.close()
+            return
+        script = session.environment.get("network_script", "").partition("?")[0]
+        work: Callable[[Session], Coroutine[Any, Any, None]]
+        if script == "call":
+            if self.draining or len(self.drivers) >= self.most:
+                log.warning("a call is left to the dialplan", calls=len(self.drivers))
+                session.close()
+                return
+            work = self._call
+        elif script in self.other_scripts:
+            work = self.other_scripts[script]
+        else:
+            log.warning("an unknown script was asked for", script=script[:40])
+            session.close()
+            return
+        task = asyncio.create_task(self._guarded(session, work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _guarded(
+        self, session: Session, work: Callable[[Session], Coroutine[Any, Any, None]]
+    ) -> None:
+        try:
+            await work(session)
+        except Exception:
+            log.exception("a session ended by an error of ours")
+        finally:
+            session.close()
+
+    # -- one call
+
+    async def _call(self, session: Session) -> None:
+        arguments = session.arguments
+        number = arguments[0] if arguments else ""
+        line = self.hotlines.numbers.get(number)
+        if line is None:
+            log.error("a call to a number that is nobody's", number=number[:30])
+            return
+        environment = session.environment
+        caller = environment.get("callerid", "")
+        caller = "" if caller == "unknown" else caller
+        uniqueid = environment.get("uniqueid", "")
+        call_id = journal.call_id(self.system, uniqueid)
+        now = self.clock.utc()
+        rung = self._rung(arguments, now)
+        offered = self.hotlines.offered(
+            line, number, caller, rung, now, line.name in self.maintenance
+        )
+        self._write_version(line, now)
+        offered_at = now - timedelta(seconds=rung)
+        row = driver.row(call_id, self.system, uniqueid, line, offered, offered_at)
+        self.journal.append(row)
+        one = Driver(self, line, session, row, offered)
+        name = one.channel.name
+        self.drivers[name] = one
+        log.info("a call begins", call=call_id, line=line.name, caller=mask(caller))
+        try:
+            await one.run()
+        finally:
+            del self.drivers[name]
+            log.info("a call ends", call=call_id, line=line.name, ended_by=one.row.ended_by)
+            if self.on_over is not None:
+                self.on_over(one)
+
+    def _rung(self, arguments: Sequence[str], now: datetime) -> float:
+        """Seconds since the call began to ring, by the start that the dialplan passes on."""
+        try:
+            began = float(arguments[1])
+        except (IndexError, ValueError):
+            return 0.0
+        rung = now.timestamp() - self.clock_offset - began
+        return round(min(max(rung, 0.0), 3600.0), 3)
+
+    def _write_version(self, line: Line, now: datetime) -> None:
+        if line.version not in self._versions:
+            self._versions.add(line.version)
+            body = self.hotlines.bodies[line.name]
+            self.journal.append(store.Version(line.version, line.name, body, now))
+
+    # -- what a driver needs
+
+    def parts(self, line: str, prompt: str, slots: dict[str, str]) -> Sequence[Part]:
+        return self.hotlines.library.parts(line, prompt, slots)
+
+    def ask(self, line: Line) -> Ask:
+        return self.asks(line)
+
+    def ring_doorbell(self, channel: str) -> bool:
+        """Ring, if the manager is there; whether it is."""
+        if self.bell is None or not self.bell.connected:
+            return False
+        self.bell.doorbell(channel)
+        return True
+
+    # -- the manager's events
+
+    def manager_event(self, event: Mapping[str, str]) -> None:
+        """Something that Asterisk says of one of our channels."""
+        one = self.drivers.get(event.get("Channel", ""))
+        if one is None:
+            return
+        match event.get("Event"):
+            case "ChannelTalkingStart":
+                one.talking(True)
+            case "ChannelTalkingStop":
+                one.talking(False, _milliseconds(event.get("Duration", "")))
+
+    # -- reload and end
+
+    def reload(self, hotlines: Hotlines) -> None:
+        """New calls get these lines; calls that are up keep theirs."""
+        self.hotlines = hotlines
+
+    async def drain(self, within: float) -> int:
+        """Take no new calls and wait for those that are up; returns how many had to be ended."""
+        self.draining = True
+        if self._server is not None:
+            self._server.close()
+        deadline = self.clock.now() + within
+        while self._tasks and self.clock.now() < deadline:
+            await self.clock.sleep(0.1)
+        left = list(self._tasks)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        return len(left)
+
+    async def close(self) -> None:
+        """End at once; calls that are up go back to the dialplan."""
+        await self.drain(0)
+        if self._server is not None:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._server.wait_closed(), 1)
+
+
+def _milliseconds(text: str) -> float:
+    return int(text) / 1000 if text.isdigit() else 0.0
+
+
+def _listener(host: str, port: int, shared: bool) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listener.bind((host, port))
+        listener.setblocking(False)
+    except OSError:
+        listener.close()
+        raise
+    return listener
