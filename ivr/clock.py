@@ -271,14 +271,18 @@ class VirtualClock:
             if turns % SPIN == 0 and time.monotonic() - began > self.patience:
                 raise Stuck(f"no progress in {self.patience:g} s of real time: {self.describe()}")
 
-    async def run(self, until: Callable[[], bool]) -> None:
+    async def run(self, until: Callable[[], bool], limit: float = float("inf")) -> None:
         """Move time on until `until()` is true while all are idle.
 
-        Raises Stuck when nothing can happen any more, or nothing has happened in `patience`
-        seconds of real time.
+        Raises Stuck when nothing can happen any more, when nothing has happened in `patience`
+        seconds of real time, or when `limit` seconds of this clock have gone by (something that
+        repeats for ever, like a manager's ping, keeps a run from being stuck otherwise).
         """
+        last = self.now() + limit
         await self.settle()
         while not until():
+            if self.now() > last:
+                raise Stuck(f"{limit:g} s have gone by: {self.describe()}")
             if not self.advance():
                 raise Stuck(f"nothing can happen any more: {self.describe()}")
             await self.settle()

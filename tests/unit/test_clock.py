@@ -151,6 +151,16 @@ async def test_a_run_that_makes_no_progress_in_real_time_is_ended():
         await clock.run(lambda: False)
 
 
+async def test_a_run_that_goes_round_in_circles_is_ended(clock):
+    def again() -> None:
+        clock.call_later(10.0, again)
+
+    again()
+    with pytest.raises(Stuck, match="60 s have gone by"):
+        await clock.run(lambda: False, limit=60.0)
+    assert clock.now() == 70.0
+
+
 async def test_what_a_timer_raises_comes_out_of_the_run(clock):
     clock.call_later(1.0, lambda: [].pop())
     with pytest.raises(IndexError):
