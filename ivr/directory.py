@@ -151,7 +151,7 @@ def _person(at: Value, problems: list[Problem]) -> Person | None:
             what = f"a person needs '{key}'"
             wrong += bad(at, "F107", what, f"add {key}: …").problems
     if not wrong and not normal(at["number"]):
-        wrong += bad(at["number"], "F123", f"'{at['number']}' is no number", "use digits").problems
+        wrong += bad(at["number"], "F611", f"'{at['number']}' is no number", "use digits").problems
     problems += wrong
     if wrong:
         return None

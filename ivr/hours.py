@@ -76,14 +76,14 @@ class Within:
         if match is None or not int(match[1]):
             raise bad(
                 text,
-                "F120",
+                "F601",
                 f"'{text}' is no promised time",
                 "write e.g. 24 h, 30 min, 2 days, 2 working hours or 3 working days",
             )
         unit = match[3].rstrip("s")
         unit = {"h": "hour", "minute": "min"}.get(unit, unit)
         if match[2] and unit == "min":
-            raise bad(text, "F120", f"'{text}' is no promised time", "use working hours")
+            raise bad(text, "F601", f"'{text}' is no promised time", "use working hours")
         return cls(int(match[1]), unit, bool(match[2]))
 
 
@@ -238,10 +238,10 @@ def parse(hotline: Map) -> Hours:
     work = _week(at["work"], problems) if "work" in at else OFFICE if always else open_
     kept = at.get("holidays", "none" if always else "cn")
     if kept not in ("cn", "none"):
-        problems += bad(kept, "F121", f"'{kept}' is no calendar", "write cn or none").problems
+        problems += bad(kept, "F602", f"'{kept}' is no calendar", "write cn or none").problems
     if not any(work.values()):
         what = "a line without working hours can promise nothing"
-        problems += bad(at.get("work", at), "F121", what, "add hours").problems
+        problems += bad(at.get("work", at), "F602", what, "add hours").problems
     closed, working = _dates(at, "closed", problems), _dates(at, "working", problems)
     if problems:
         raise BadFile(problems)
@@ -262,7 +262,7 @@ def _zone(hotline: Map, problems: list[Problem]) -> ZoneInfo:
         return ZoneInfo(str(name))
     except (ZoneInfoNotFoundError, ValueError, OSError):
         fix = "write a name such as Asia/Shanghai"
-        problems += bad(name, "F122", f"there is no time zone '{name}'", fix).problems
+        problems += bad(name, "F603", f"there is no time zone '{name}'", fix).problems
         return ZoneInfo("UTC")
 
 
@@ -278,7 +278,7 @@ def _week(at: Value, problems: list[Problem]) -> WEEK:
         for day in _weekdays(days, problems):
             if day in week:
                 what = f"{DAYS[day]} has its hours twice"
-                problems += bad(days, "F121", what, "write a list of ranges").problems
+                problems += bad(days, "F602", what, "write a list of ranges").problems
             week[day] = tuple(sorted(read))
     return week
 
@@ -289,7 +289,7 @@ def _weekdays(text: str, problems: list[Problem]) -> range | tuple[()]:
     if first in DAYS and last in DAYS and DAYS.index(first) <= DAYS.index(last):
         return range(DAYS.index(first), DAYS.index(last) + 1)
     fix = f"use {', '.join(DAYS)} or a span such as mon-fri"
-    problems += bad(text, "F121", f"'{text}' are no weekdays", fix).problems
+    problems += bad(text, "F602", f"'{text}' are no weekdays", fix).problems
     return ()
 
 
@@ -300,7 +300,7 @@ def _range(text: Value, problems: list[Problem]) -> tuple[time, time] | None:
     match = _RANGE.fullmatch(text) if isinstance(text, Text) else None
     if match is None or (match[3] == "24" and match[4] != "00"):
         what = f"'{text}' is no span of time"
-        problems += bad(text, "F121", what, 'write e.g. "08:30-17:00"').problems
+        problems += bad(text, "F602", what, 'write e.g. "08:30-17:00"').problems
         return None
     return time(int(match[1]), int(match[2])), time(int(match[3]) % 24, int(match[4]))
 
@@ -312,5 +312,5 @@ def _dates(at: Map, key: str, problems: list[Problem]) -> frozenset[date]:
             days.add(date.fromisoformat(str(text)))
         except ValueError:
             fix = 'write e.g. "2026-12-24"'
-            problems += bad(text, "F121", f"'{text}' is no date", fix).problems
+            problems += bad(text, "F602", f"'{text}' is no date", fix).problems
     return frozenset(days)

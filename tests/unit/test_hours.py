@@ -189,15 +189,15 @@ def test_what_is_no_promise_is_told(text: str) -> None:
     ("text", "sentence"),
     [
         ('opens: {mon: "08:00-09:00"}', "did you mean 'open'"),
-        ('open: {monday: "08:00-09:00"}', "line.yaml:3 F121 'monday' are no weekdays"),
+        ('open: {monday: "08:00-09:00"}', "line.yaml:3 F602 'monday' are no weekdays"),
         ('open: {fri-mon: "08:00-09:00"}', "are no weekdays"),
-        ('open: {mon: "8-9"}', "line.yaml:3 F121 '8-9' is no span of time"),
+        ('open: {mon: "8-9"}', "line.yaml:3 F602 '8-9' is no span of time"),
         ('open: {mon: "08:00-24:30"}', "is no span of time"),
         ('open: {mon-fri: "08:00-09:00", tue: "10:00-11:00"}', "tue has its hours twice"),
         ("open: {}", "can promise nothing"),
         ("open: nine", "opening hours take days"),
         ("holidays: de", "'de' is no calendar"),
-        ('closed: ["24.12.2026"]', "line.yaml:3 F121 '24.12.2026' is no date"),
+        ('closed: ["24.12.2026"]', "line.yaml:3 F602 '24.12.2026' is no date"),
     ],
 )
 def test_a_mistake_in_the_hours_is_told_with_its_place(text: str, sentence: str) -> None:
