@@ -201,9 +201,9 @@ def adopt(root: Path, base: str, recording: Path) -> Master:
 def implausible(recipe: Recipe, seconds: float) -> bool:
     """Whether so many seconds of speech (without the silence around) cannot be these words."""
     signs = len(re.findall(r"[0-9A-Z\u4e00-\u9fff]", recipe.spoken))
-    pauses = sum(sign in COMMAS + STOPS for sign in recipe.spoken)
+    pauses = sum(sign in COMMAS + STOPS for sign in recipe.spoken.rstrip(COMMAS + STOPS))
     usual = seconds * recipe.rate
-    return not 0.08 * signs + 0.04 <= usual <= 0.38 * signs + 0.6 * pauses + 0.5
+    return not 0.12 * signs + 0.02 <= usual <= 0.30 * signs + 0.6 * pauses + 0.25
 
 
 # ---------------------------------------------------------------- inside

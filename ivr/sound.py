@@ -87,7 +87,7 @@ def loudness(sound: Sound) -> float:
     loop, because BS.1770 works in blocks of 0.4 s and would mark a lone digit down for the
     silence around it.
     """
-    speech = _to_samples(_trimmed(_to_segment(sound.samples, sound.hz)))
+    speech = _to_samples(_trimmed(_to_segment(sound.samples, sound.hz), 0, 0))
     if not len(speech) or not np.abs(speech).max():
         return float("-inf")
     loop = np.resize(speech, max(len(speech), 3 * sound.hz)).astype(np.float64)
@@ -113,22 +113,21 @@ def trimmed(sound: Sound) -> Sound:
     return Sound(sound.samples[start:end], sound.hz)
 
 
-def master(speech: Sound, lead: float, tail: float) -> Sound:
+def master(spoken: Sound, lead: float, tail: float) -> Sound:
     """A prompt ready to be kept: trimmed, levelled, with `lead` and `tail` seconds of silence.
 
     Raises ValueError if there is nothing to hear in it.
     """
-    narrow = telephone(speech)
+    narrow = telephone(spoken)
     highest = float(np.abs(narrow.samples).max(initial=0.0))
     if highest < 1e-3:
         raise ValueError("the engine made no sound")
     # to full scale before pydub's 16 bits, so that the quiet parts keep theirs
-    trimmed = _trimmed(_to_segment(narrow.samples / highest * np.float32(0.99), HZ))
-    level = _to_segment(_levelled(_to_samples(trimmed)), HZ)
-    fade = min(round(_FADE * 1000), len(level) // 2)
-    level = level.fade_in(fade).fade_out(fade)
-    dressed = _silence(lead) + level + _silence(tail)
-    return Sound(_to_samples(dressed), HZ)
+    speech = _trimmed(_to_segment(narrow.samples / highest * np.float32(0.99), HZ))
+    fade = min(round(_FADE * 1000), len(speech) // 2)
+    speech = speech.fade_in(fade).fade_out(fade)
+    level = _to_segment(_levelled(_to_samples(speech)), HZ)
+    return Sound(_to_samples(_silence(lead) + level + _silence(tail)), HZ)
 
 
 def tone(hz: float, seconds: float) -> Sound:
@@ -268,19 +267,19 @@ def _silence(seconds: float) -> Any:
     return AudioSegment.silent(duration=round(seconds * 1000), frame_rate=HZ)
 
 
-def _edges(segment: Any) -> tuple[int, int]:
-    """Where the sound begins and ends, in milliseconds."""
+def _edges(segment: Any, before: int = 10, after: int = 20) -> tuple[int, int]:
+    """Where the sound begins and ends, with so much of what is around it, in milliseconds."""
     if not segment.rms:
         return 0, 0
     loudest = max(segment[at : at + 10].dBFS for at in range(0, len(segment), 10))
     silent = loudest - _TRIM
     lead = detect_leading_silence(segment, silence_threshold=silent, chunk_size=10)
     tail = detect_leading_silence(segment.reverse(), silence_threshold=silent, chunk_size=10)
-    return max(0, lead - 10), len(segment) - max(0, tail - 20)
+    return max(0, lead - before), len(segment) - max(0, tail - after)
 
 
-def _trimmed(segment: Any) -> Any:
-    start, end = _edges(segment)
+def _trimmed(segment: Any, before: int = 10, after: int = 20) -> Any:
+    start, end = _edges(segment, before, after)
     return segment[start:end]
 
 
