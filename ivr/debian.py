@@ -111,6 +111,10 @@ def _download(state: Path, folder: Path, progress: Progress) -> None:
         "Dir::State": state,
         "Dir::State::status": state / "status",
         "Dir::Cache": state / "cache",
+        # images for containers turn these off, and then every command reads all lists anew
+        "Dir::Cache::pkgcache": "pkgcache.bin",
+        "Dir::Cache::srcpkgcache": "srcpkgcache.bin",
+        "Acquire::GzipIndexes": "false",
         "Dir::Etc::sourcelist": state / "sources.list",
         "Dir::Etc::sourceparts": "/dev/null",
         "Dir::Etc::preferences": "/dev/null",

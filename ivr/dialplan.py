@@ -36,7 +36,7 @@ RING_PEOPLE = 8
 _NUMBER = re.compile(r"\+?[0-9*#]{1,24}")
 _NAME = re.compile(r"[a-z0-9_]{1,40}")
 _LANGUAGE = re.compile(r"[a-z]{2}(_[A-Z]{2})?")
-_PATH = re.compile(r"[^\x00-\x1f\x7f;,\"'&|$(){}\[\]\\%^<>#]+")
+_PATH = re.compile(r"[\w ./@+=~:-]+")
 _ADDRESS = re.compile(r"[A-Za-z0-9.-]{1,253}:[0-9]{1,5}")
 _DIAL = re.compile(r"[A-Za-z]+/[A-Za-z0-9_.@/+*#-]{1,80}")
 _HOLE = re.compile(r"(?<!\$)\{([a-z_]+)\}")

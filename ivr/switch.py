@@ -17,12 +17,12 @@ Everything here blocks; a service calls it from an executor.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import os
 import re
 import secrets
-import shutil
 import signal
 import socket
 import subprocess
@@ -34,9 +34,8 @@ from pathlib import Path
 from typing import IO
 
 from ivr import debian, dialplan, tones
+from ivr.program import Program, installed, unpacked
 
-OLDEST = 20
-"""The oldest Asterisk we know to work."""
 BOOT = 30.0
 """Seconds it may take to start (0.4 s measured)."""
 STOP = 5.0
@@ -57,15 +56,6 @@ class Ports:
     manager: int = 5038
     rtp_first: int = 20000
     rtp_last: int = 20999
-
-
-@dataclass(frozen=True, slots=True)
-class Program:
-    """An Asterisk on this disk: how it is called, and where its modules and data are."""
-
-    command: tuple[str, ...]
-    modules: Path
-    data: Path
 
 
 class Switch:
@@ -115,11 +105,15 @@ class Switch:
 
         Raises SwitchError or `debian.FetchError`.
         """
-        if _installed() is None:
+        if installed() is None:
             debian.fetch(self._tree, progress)
 
     def configure(self) -> None:
         """Write the configuration. Raises SwitchError, or ValueError for a value not allowed."""
+        if not re.fullmatch(r"[A-Za-z0-9-]{1,40}", self.name):
+            raise ValueError(f"system name {self.name!r} may not stand in a configuration")
+        if not re.fullmatch(r"[A-Za-z0-9]+", self.secret):
+            raise ValueError("the manager's password may hold letters and digits only")
         program = self._program()
         for folder in ("etc", "var", "log", "cache", "spool", "data"):
             self._folder(self.directory / folder)
@@ -236,7 +230,7 @@ class Switch:
         return Path(tempfile.gettempdir()) / f"sansheng-{os.getuid()}-{short}"
 
     def _program(self) -> Program:
-        found = _installed() or _unpacked(self._tree)
+        found = installed() or unpacked(self._tree)
         if found is None:
             raise SwitchError("there is no Asterisk 20 or newer here yet: fetch it first")
         return found
@@ -336,66 +330,45 @@ class Switch:
         try:
             pid = int((self.directory / "asterisk.pid").read_text())
             words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
         except (FileNotFoundError, ProcessLookupError, ValueError):
             return None
         ours = os.fsencode(self.directory / "etc/asterisk.conf") in words
-        return pid if ours and state != "Z" else None
+        return pid if ours and _lives(pid) else None
 
     def _end(self, pid: int | None) -> None:
         """Stop this process and wait until it is gone."""
-        for order, patience in ((signal.SIGTERM, STOP), (signal.SIGKILL, STOP)):
-            if pid is None:
-                break
-            os.kill(pid, order)
-            deadline = time.monotonic() + patience
-            while self._pid() == pid and time.monotonic() < deadline:
-                if self._process is not None and self._process.pid == pid:
-                    try:
-                        self._process.wait(patience)
-                    except subprocess.TimeoutExpired:
-                        break
-                else:
-                    time.sleep(0.02)  # not our child: nothing tells us when it ends
-            pid = self._pid()
+        if pid is not None:
+            for order in (signal.SIGTERM, signal.SIGKILL):
+                with contextlib.suppress(ProcessLookupError):  # it ended by itself just now
+                    os.kill(pid, order)
+                if self._gone(pid):
+                    break
         (self.directory / "asterisk.pid").unlink(missing_ok=True)
 
-
-# ---------------------------------------------------------------- finding one
-
-
-def _installed() -> Program | None:
-    """This machine's own Asterisk, if it is new enough and has its modules where we look."""
-    path = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"))
-    binary = shutil.which("asterisk", path=path)
-    if binary is None or not _new_enough((binary,)):
-        return None
-    prefix = Path(binary).resolve().parent.parent
-    folders = [*(prefix / "lib").glob("*/asterisk/modules")]
-    folders += [prefix / lib / "asterisk/modules" for lib in ("lib", "lib64")]
-    modules = next((f for f in folders if (f / "res_agi.so").exists()), None)
-    shares = (prefix / "share/asterisk", Path("/var/lib/asterisk"))
-    data = next((f for f in shares if (f / "documentation").exists()), None)
-    if modules is None or data is None:
-        return None
-    return Program((binary,), modules, data)
+    def _gone(self, pid: int) -> bool:
+        """Wait for its end, at most STOP seconds. Is it gone, and are its ports free?"""
+        if self._process is not None and self._process.pid == pid:
+            try:
+                self._process.wait(STOP)
+            except subprocess.TimeoutExpired:
+                return False
+            return True
+        deadline = time.monotonic() + STOP
+        while _lives(pid) and time.monotonic() < deadline:
+            time.sleep(0.02)  # not our child: nothing tells us when it ends
+        return not _lives(pid)
 
 
-def _unpacked(tree: Path) -> Program | None:
-    """Debian's, unpacked by us; it runs with the C library it came with."""
-    modules = next(tree.glob("usr/lib/*/asterisk/modules"), None)
-    if modules is None:
-        return None
-    libraries = modules.parent.parent
-    loader = next(libraries.glob("ld-linux*.so.*"), None) or next(libraries.glob("ld*.so.*"))
-    command = (str(loader), "--library-path", str(libraries), str(tree / "usr/sbin/asterisk"))
-    return Program(command, modules, tree / "usr/share/asterisk")
+def _lives(pid: int) -> bool:
+    """Does this process still hold its files and ports?
 
-
-def _new_enough(command: Sequence[str]) -> bool:
-    said = subprocess.run([*command, "-V"], capture_output=True, text=True, check=False).stdout
-    version = re.match(r"Asterisk (?:certified[-/])?(\d+)", said)
-    return version is not None and int(version.group(1)) >= OLDEST
+    Its command line is gone before they are; only a zombie has given up everything.
+    """
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state not in "ZX"
 
 
 def _desk(name: str, port: int) -> str:

@@ -45,20 +45,22 @@ def beep() -> Sound:
 
 
 def music() -> Sound:
-    """Music on hold: 48 s that begin where they end, peaks at -12 dBFS."""
+    """Music on hold: 48 s that begin where they end, -25 dBFS, peaks below -10 dBFS."""
     tune = (*_TUNE, *_TUNE[::-1])
     length = round(len(tune) * _BEAT * RATE)
     ring = 4 * RATE
     sound = np.zeros(length + ring)
+    strings = {step: _pluck(_pitch(step), ring) for step in range(13)}
     for beat, step in enumerate(tune):
         start = round(beat * _BEAT * RATE)
-        sound[start : start + ring] += 0.6 * _pluck(_pitch(step + 5), ring)
+        sound[start : start + ring] += 0.6 * strings[step + 5]
         if beat % 4 == 0:
-            sound[start : start + ring] += _pluck(_pitch(step % 5), ring)
+            sound[start : start + ring] += strings[step % 5]
     sound[:ring] += sound[length:]
     whole = sound[:length]
-    quiet: Sound = whole * (0.25 / np.max(np.abs(whole)))
-    return quiet
+    louder = whole * (0.056 / np.sqrt(np.mean(whole**2)))
+    rounded: Sound = 0.3 * np.tanh(louder / 0.3)
+    return rounded
 
 
 def write(sound: Sound, folder: Path, name: str) -> None:
@@ -80,16 +82,23 @@ def _pitch(step: int) -> float:
 
 
 def _pluck(pitch: float, length: int) -> Sound:
-    """A plucked string (Karplus and Strong): a burst that circles and loses its edge."""
+    """A plucked string (Karplus and Strong): a burst that circles and loses its edge.
+
+    What is lost in each round is set so that every string sounds for about three seconds,
+    the high ones too.
+    """
     period = round(RATE / pitch)
     wave = np.random.default_rng(period).uniform(-1, 1, period)
     for _ in range(3):  # a soft finger
         wave = (wave + np.roll(wave, 1)) / 2
     wave -= wave.mean()
+    spread = min(0.25, 1 / (pitch * (1 - np.cos(2 * np.pi / period))))
+    share = (1 - np.sqrt(1 - 4 * spread)) / 2
+    loss = 10 ** (-0.4 / pitch)
     rounds = []
     for _ in range(length // period + 1):
         rounds.append(wave)
-        wave = 0.994 * (0.5 * wave + 0.5 * np.roll(wave, 1))
+        wave = loss * ((1 - share) * wave + share * np.roll(wave, 1))
     string: Sound = np.concatenate(rounds)[:length]
     string[-RATE // 10 :] *= np.linspace(1, 0, RATE // 10)
     return string
