@@ -51,7 +51,7 @@ SURE = 0.8
 """Correlation of all that was heard of a prompt, from which on it is that prompt."""
 
 SAME = 0.92
-"""Correlation of a third of a second, from which on a prompt is going on after a jump."""
+"""Correlation of a short piece, from which on a prompt is going on after a jump."""
 
 STEP = RATE // 50
 """Samples compared at a time while following a prompt."""
@@ -73,6 +73,9 @@ CUT = 0.08
 
 QUIET = -45.0
 """dBFS below which there is silence (a telephone line is never quite still)."""
+
+SOFT = -55.0
+"""dBFS below which there is no music: its notes die away softly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +260,7 @@ def music(
     began: float = 0.0,
     *,
     shortest: float = 0.5,
-    level: float = QUIET,
+    level: float = SOFT,
 ) -> list[Stretch]:
     """Stretches of at least `shortest` seconds with sound that is none of the prompts `heard`.
 
@@ -359,7 +362,7 @@ def _follow(template: _Template, sound: Floats, place: int) -> list[_Match]:
             end = shift + (position if cut else len(template.sound))
             last = shift + (position if cut else max(position, template.core))
             matches.append(_Match(template, start, end, last, evidence, min(score, 1.0), cut))
-        again = _resume(template, sound, position, shift) if cut else None
+        again = _resume(template, sound, position, shift) if cut and score > SAME else None
         if again is None:
             return matches
         position, shift = again
@@ -397,10 +400,9 @@ def _resume(
 
     Returns the position in the template and the new shift.
     """
-    piece = round(0.3 * RATE)
-    for skipped in (0, round(0.06 * RATE)):
-        begin = position + skipped
-        part = template.sound[begin : min(begin + piece, template.last)]
+    for piece, skipped in ((0.3, 0.0), (0.3, 0.06), (0.16, 0.0), (0.16, 0.04)):
+        begin = position + round(skipped * RATE)
+        part = template.sound[begin : min(begin + round(piece * RATE), template.last)]
         if len(part) < 4 * STEP:
             break
         near = begin + shift

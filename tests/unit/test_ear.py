@@ -163,6 +163,16 @@ def test_lost_packets_do_not_make_a_prompt_unknown() -> None:
         assert not heard[0].cut
 
 
+def test_a_prompt_that_a_busy_line_tore_apart_is_still_one_prompt() -> None:
+    sound = PROMPTS["help_you"]
+    cuts = [round(at * RATE) for at in (1.0, 1.5, 1.75, 3.2)]
+    torn = [part for piece in np.split(sound, cuts) for part in (piece, 0.12)]
+    heard = EAR.recognise(line(0.5, *torn, 0.5))
+    assert names(heard) == ["help_you"]
+    assert not heard[0].cut
+    assert heard[0].end == pytest.approx(0.5 + seconds("help_you") + 0.48, abs=0.01)
+
+
 def test_prompts_with_the_very_same_sound_are_named_together() -> None:
     ear = Ear({"ems.bye": PROMPTS["bye"], "xjca.bye": PROMPTS["bye"], "wait": PROMPTS["wait"]})
     (heard,) = ear.recognise(line(0.3, "bye", 0.3))
