@@ -7,8 +7,9 @@ the modules `fake_…` say what.
 Rules this module keeps:
 
 - All time comes from the `Clock` it is given. On a `VirtualClock` it keeps time standing still
-  while the service has anything left to do: a session without a command outstanding that is not
-  `parked`, a connection being made or closed, a manager event not seen, an action not answered.
+  while the service has anything left to do: a session that has no command outstanding, or was
+  left by Asterisk and has not closed, and is not `parked`; a connection being made; a manager
+  event not seen; an action not answered.
 - One fake carries many calls.
 - Nothing is written outside the `spool` folder.
 """
@@ -171,7 +172,7 @@ class FakeAsterisk:
     def idle(self) -> bool:
         """Whether the service has nothing left to do at this instant."""
         parked = self.clock.sessions_parked() if isinstance(self.clock, VirtualClock) else 0
-        return self.thinking <= parked and not self.closing and self.ami.idle()
+        return self.thinking + self.closing <= parked and self.ami.idle()
 
     def describe(self) -> str:
         """Who waits for what, for the message of a run that is stuck."""

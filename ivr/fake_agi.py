@@ -224,7 +224,8 @@ class AgiSession(asyncio.Protocol):
             self._write("HANGUP\n")
 
     def _close(self) -> None:
-        """Asterisk leaves. The service has yet to notice, so time stands still until it closes."""
+        """Asterisk leaves. The service has yet to notice, so time stands still until it
+        closes, or is parked."""
         self._closing = True
         self.switch.closing += 1
         if self._transport is not None:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 import pytest
+import uvloop
 from asterisk.manager import Manager
 from transcript import Do, Interrupt, Pause, Transcript, transcript
 
@@ -1157,3 +1158,78 @@ async def test_the_fake_also_works_in_real_time():
     said = await transcript(side, ["ANSWER", 'STREAM FILE /s/short ""', "WAIT FOR DIGIT 50"])
     assert said.heard[2] == "200 result=0"
     assert 0.09 < said.at("<< 200 result=0") < 0.5
+
+
+async def many_calls() -> list[object]:
+    """Thirty calls at once, with voices that ring the doorbell, keys and hang-ups; all of it."""
+    clock = VirtualClock(START)
+    writers: list[asyncio.StreamWriter] = []
+    commands = [b"ANSWER", b'SET VARIABLE "TALK_DETECT(set)" "160,256"']
+    commands += [b"STREAM FILE /s/one 0123456789*#D", b"WAIT FOR DIGIT 700"] * 4 + [b"HANGUP"]
+
+    async def service(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        await reader.readuntil(b"\n\n")
+        for command in commands:
+            writer.write(command + b"\n")
+            if (await reader.readline()).startswith(b"HANGUP"):
+                break
+            with clock.parked("the service"):
+                await clock.sleep(0.013)
+        writer.close()
+
+    class Bell(AmiClient):
+        def data_received(self, data):
+            super().data_received(data)
+            while self.rung < len(self.events):
+                event = self.events[self.rung]
+                self.rung += 1
+                if event["Event"] == "ChannelTalkingStart":
+                    clock.call_later(0.25, lambda name=event["Channel"]: self.ring(name))
+
+        def ring(self, name):
+            self.action("PlayDTMF", Channel=name, Digit="D", Receive="true")
+
+        rung = 0
+
+    server = await asyncio.start_server(service, "127.0.0.1", 0)
+    address = server.sockets[0].getsockname()
+    fake = FakeAsterisk(clock, address, seconds=SOUNDS.get, accounts=LAB)
+    loop = asyncio.get_running_loop()
+    _, client = await loop.create_connection(Bell, "127.0.0.1", await fake.listen())
+    client.action("Login", Username="lab", Secret="lab")
+    fake.watch(client)
+    channels = []
+    for n in range(30):
+        caller = ScriptedCaller(
+            [
+                Step("/s/one", True, 0.1 * (n % 7), Speak(0.3)),
+                Step("/s/one", False, 0.2, Press("12")),
+                Step("/s/one", n % 2 == 0, 0.3, HangUpAct()),
+            ][: 2 + n % 2]
+        )
+        clock.call_later(
+            n * 0.0537,
+            lambda caller=caller: channels.append(
+                fake.place_call("1", script=caller, absolute=0, transcript=True)
+            ),
+        )
+    await clock.run(lambda: len(channels) == 30 and not fake.channels, limit=600.0)
+    told = [
+        (c.name, c.ears.heard, [line for line in c.transcript if "agi_" not in line[1]])
+        for c in channels
+    ]
+    assert all(writer.is_closing() for writer in writers)
+    await fake.close()
+    server.close()
+    await server.wait_closed()
+    clock.close()
+    return told
+
+
+def test_the_same_calls_go_the_same_way_on_every_run_and_every_event_loop():
+    first = asyncio.run(many_calls())
+    assert any(">> HANGUP" in str(call) for call in first)
+    assert any("result=68" in str(call) for call in first)
+    assert asyncio.run(many_calls()) == first
+    assert uvloop.run(many_calls()) == first
