@@ -141,13 +141,16 @@ class Manager:
 
     async def doorbell(self, channel: str) -> bool:
         """End the command that waits on this channel, by a digit D that the caller seems to
-        press. False if there is no such channel (any more). Raises ManagerDown."""
+        press. False if there is no such channel (any more). Raises ManagerDown, and ManagerRefused
+        if we may not (the account lacks `call`, or Asterisk its app_senddtmf)."""
         try:
             await self.action(
                 "PlayDTMF",
                 {"Channel": channel, "Digit": "D", "Receive": "true", "Duration": "20"},
             )
-        except ManagerRefused:
+        except ManagerRefused as problem:
+            if problem.detail != "Channel not found":
+                raise
             return False
         return True
 

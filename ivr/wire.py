@@ -35,8 +35,10 @@ The rules of this wire, which nobody wrote down in one place:
 
 Text is UTF-8; other bytes survive as lone surrogates (`surrogateescape`), both ways.
 Errors come in two families: `Ours` is a bug of ours, `Theirs` is Asterisk, the network or the
-caller. No exception quotes what a caller said. Known ugliness: a value with a line break in it
-cannot be told from two replies when its first line ends in a bracket; rule 8 catches it.
+caller. No exception quotes what a caller said. Known ugliness: Asterisk cuts the answer to GET
+VARIABLE after 1,023 bytes, in the middle of a character if need be, and says nothing (GET FULL
+VARIABLE `${NAME}` and DATABASE GET give all); a value with a line break in it cannot be told from
+two replies when its first line ends in a bracket; rule 8 catches that.
 """
 
 from __future__ import annotations

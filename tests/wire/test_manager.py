@@ -165,6 +165,9 @@ async def test_the_doorbell_is_a_digit_d_that_the_channel_receives():
         assert dict(peer.sent[-1]).items() >= {**expected, "Duration": "20"}.items()
         peer.answers["PlayDTMF"] = ["Response: Error", "Message: Channel not found"]
         assert not await manager.doorbell("PJSIP/a-1")
+        peer.answers["PlayDTMF"] = ["Response: Error", "Message: Permission denied"]
+        with pytest.raises(ManagerRefused, match="Permission denied"):
+            await manager.doorbell("PJSIP/a-1")
 
 
 async def test_an_error_is_told_with_its_reason():
