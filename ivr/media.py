@@ -36,6 +36,7 @@ from ivr.rtp import (
     Packet,
     Samples,
 )
+from ivr.sdp import Terms
 from ivr.udp import Address, Port
 
 EARLY = 100
@@ -108,14 +109,12 @@ class Media:
 
     # ------------------------------------------------------------ set up and down
 
-    def connect(
-        self, remote: Address, codec: Codec, key_type: int | None, *, sending: bool
-    ) -> None:
+    def connect(self, terms: Terms) -> None:
         """Say where the other side is and what it takes; again if that changes."""
         if self._closed:
             return
-        self._remote, self._codec, self._key_type = remote, codec, key_type
-        self._sending = sending
+        self._remote, self._codec = terms.remote, terms.codec
+        self._key_type, self._sending = terms.key_type, terms.sending
         while self._early:
             self._received(*self._early.popleft())
         if self._timer is None:

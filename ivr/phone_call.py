@@ -9,22 +9,19 @@ Rules this module keeps:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from aiosipua import Dialog, SipRequest, SipResponse, build_sdp, negotiate_sdp, parse_sdp
-from aiosipua.sdp import SdpMessage, serialize_sdp
-from aiosipua.sdp_negotiate import SdpNegotiationError
+from aiosipua import Dialog, SipRequest, SipResponse
 
-from ivr import rtp, sip, stimuli
+from ivr import rtp, sdp, sip, stimuli
 from ivr.media import Media, Stimulus
 from ivr.recording import Recording
 from ivr.udp import Address, Port
-
-SDP = "application/sdp"
 
 
 class State(enum.StrEnum):
@@ -174,7 +171,7 @@ class PhoneCall:
             return
         try:
             body = self._agree(self.request)
-        except (SdpNegotiationError, ValueError):
+        except sdp.NoTerms:
             self.refuse(488)
             return
         self.respond(200, "OK", body)
@@ -205,8 +202,8 @@ class PhoneCall:
 
     def invite(self) -> None:
         """Send the INVITE (for `ivr.phone`)."""
-        self.request.text = serialize_sdp(self._offer())
-        self.request.set_header("Content-Type", SDP)
+        self.request.text = sdp.offer(self._media.address)
+        self.request.set_header("Content-Type", sdp.TYPE)
         self.invited_at = time.monotonic()
         self._line.endpoint.ask(self.request, self._peer, self._responded)
 
@@ -232,8 +229,7 @@ class PhoneCall:
         elif status == 183 and self.progress_at is None:
             self.progress_at = when
             self._changed.set()
-        if response.body:
-            self._connect(response.text, offer=False)
+        self._connect(response)
         if self._giving_up:
             self._cancel()
 
@@ -249,7 +245,7 @@ class PhoneCall:
             return  # said before
         self.dialog.confirm()
         self.status, self.answered_at = response.status_code, when
-        self._connect(response.text, offer=False)
+        self._connect(response)
         self._become(State.UP)
         if self._giving_up:  # our CANCEL crossed their answer
             self._send_bye(lambda response, when: None)
@@ -285,7 +281,7 @@ class PhoneCall:
         if request.method in ("INVITE", "UPDATE") and (request.method == "INVITE" or request.body):
             try:
                 body = self._agree(request)
-            except (SdpNegotiationError, ValueError):
+            except sdp.NoTerms:
                 status, reason = 488, "Not Acceptable Here"
         elif request.method not in ("BYE", "INFO", "OPTIONS", "UPDATE"):
             status, reason = 405, "Method Not Allowed"
@@ -338,52 +334,23 @@ class PhoneCall:
         self.state = state
         self._changed.set()
 
-    # ------------------------------------------------------------ SDP
-
-    def _offer(self) -> SdpMessage:
-        first, *others = rtp.CODECS.values()
-        offer = build_sdp(*self._media.address, first.payload_type, first.name)
-        media = offer.media[0]
-        for codec in others:
-            media.formats.insert(-1, str(codec.payload_type))
-            media.attributes["rtpmap"].insert(-1, f"{codec.payload_type} {codec.name}/{rtp.RATE}")
-        return offer
+    # ------------------------------------------------------------ the sound
 
     def _agree(self, request: SipRequest) -> str:
-        """The answer to the offer in a request, having connected to it; our offer if none.
-
-        Raises SdpNegotiationError or ValueError if there is nothing we understand.
-        """
+        """Our answer to the offer in a request, having connected to it; our offer if it has
+        none. Raises NoTerms if there is nothing in it that we understand."""
         if not request.body:
-            return serialize_sdp(self._offer())
-        offer = parse_sdp(request.text)
-        offered = {codec.payload_type for codec in offer.audio.codecs} if offer.audio else set()
-        wanted = [kind for kind in rtp.CODECS if kind in offered][:1]
-        answer, _ = negotiate_sdp(
-            offer, *self._media.address, wanted, _key_type(offer) or rtp.TELEPHONE_EVENT
-        )
-        self._connect(request.text, offer=True)
-        return serialize_sdp(answer)
+            return sdp.offer(self._media.address)
+        answer = sdp.answer(request.text, self._media.address)
+        self._media.connect(sdp.terms(request.text))
+        return answer
 
-    def _connect(self, text: str, *, offer: bool) -> None:
-        """Send to where this SDP says, in the way it says."""
-        try:
-            sdp = parse_sdp(text)
-        except (ValueError, IndexError):
-            return  # a call without sound: what is missing shows in `heard`
-        remote, audio = sdp.rtp_address, sdp.audio
-        if remote is None or audio is None or not 0 < remote[1] < 65536:
-            return
-        kinds = [codec.payload_type for codec in audio.codecs if codec.payload_type in rtp.CODECS]
-        if not kinds:
-            return
-        best = next(kind for kind in rtp.CODECS if kind in kinds) if offer else kinds[0]
-        self._media.connect(
-            remote,
-            rtp.CODECS[best],
-            _key_type(sdp),
-            sending=audio.direction in ("sendrecv", "recvonly"),
-        )
+    def _connect(self, response: SipResponse) -> None:
+        """Send to where a response says, if it says so."""
+        if response.body:
+            # a call without sound is a call: what is missing shows in `heard`
+            with contextlib.suppress(sdp.NoTerms):
+                self._media.connect(sdp.terms(response.text))
 
     def _response(self, request: SipRequest, status: int, reason: str, body: str) -> SipResponse:
         response = self.dialog.create_response(
@@ -391,20 +358,12 @@ class PhoneCall:
         )
         if body:
             response.text = body
-            response.set_header("Content-Type", SDP)
+            response.set_header("Content-Type", sdp.TYPE)
         return response
 
 
 REASONS = {480: "Temporarily Unavailable", 486: "Busy Here", 488: "Not Acceptable Here"}
 REASONS |= {503: "Service Unavailable", 600: "Busy Everywhere", 603: "Decline"}
-
-
-def _key_type(sdp: SdpMessage) -> int | None:
-    """The payload type for keys, None if they take none."""
-    for codec in sdp.audio.codecs if sdp.audio else []:
-        if codec.encoding_name.lower() == "telephone-event":
-            return codec.payload_type
-    return None
 
 
 def _uri(contact: str) -> str:

@@ -179,6 +179,23 @@ def test_prompts_with_the_very_same_sound_are_named_together() -> None:
     assert heard.names == ("ems.bye", "xjca.bye")
 
 
+def test_prompts_that_differ_only_in_the_silence_after_are_named_together() -> None:
+    longer = np.concatenate([PROMPTS["one"], np.zeros(1440, np.int16)])
+    ear = Ear({"digit.1.end": longer, "digit.1": PROMPTS["one"]})
+    (heard,) = ear.recognise(line(0.3, longer, 0.3))
+    assert heard.names == ("digit.1.end", "digit.1")
+    assert heard.end == pytest.approx(0.3 + seconds("one"), abs=0.002)
+
+
+@pytest.mark.parametrize("letter", list("acdefghijklmnop"))
+def test_the_shortest_prompts_are_found_at_the_right_period_of_the_voice(letter: str) -> None:
+    short = sentence(letter)
+    short[: round(0.2 * RATE)] //= 4  # a soft beginning, as of a nasal
+    heard = Ear({**PROMPTS, letter: short}).recognise(line(0.3, short, 0.3))
+    assert [one.name for one in heard] == [letter]
+    assert heard[0].start == pytest.approx(0.3, abs=0.0005)
+
+
 def test_speech_noise_and_silence_are_no_prompts() -> None:
     assert EAR.recognise(line(stimuli.speech(3.0), stimuli.hum(3.0), 1.0)) == []
     assert EAR.recognise(np.zeros(0, np.int16)) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -10,16 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import uvloop
-from aiosipua.sdp import serialize_sdp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ivr import rtp, sip, stimuli
+from ivr import rtp, sdp, sip, stimuli
 from ivr.ear import Ear
 from ivr.media import Media
 from ivr.phone import NotAnswered, Phone, PhoneCall, State
 from ivr.recording import Recording
 from ivr.rtp import RATE, KeyEvent, Packet, Samples
+from ivr.sdp import Terms
 from ivr.udp import Address, Port, Receiver
 
 VOICES: dict[str, Samples] = {
@@ -354,12 +355,8 @@ async def test_hold_by_another_invite_stops_our_sound_and_resumes_it() -> None:
         answers: asyncio.Queue[int] = asyncio.Queue()
         for direction in ("sendonly", "sendrecv"):
             invite = ours.dialog.create_request("INVITE", via_port=both.caller.address[1])
-            offer = ours._offer()
-            offer.media[0].attributes = {
-                "rtpmap": offer.media[0].attributes["rtpmap"],
-                direction: [],
-            }
-            invite.text = serialize_sdp(offer)
+            offer = sdp.offer(ours._media.address)
+            invite.text = offer.replace("a=sendrecv", f"a={direction}")
             invite.set_header("Content-Type", "application/sdp")
             both.caller.endpoint.ask(
                 invite,
@@ -409,7 +406,7 @@ async def test_the_pace_does_not_drift_when_the_loop_is_held_up() -> None:
     came: list[float] = []
     listener = Port("127.0.0.1", 0, lambda data, source, when: came.append(when))
     media = Media("127.0.0.1")
-    media.connect(listener.address, rtp.ALAW, 101, sending=True)
+    media.connect(Terms(listener.address, rtp.ALAW, 101, sending=True))
     began = time.monotonic()
     while time.monotonic() - began < 1.0:
         await asyncio.sleep(0.03)
@@ -614,6 +611,23 @@ BODIES = [
     "v=0\r\nc=IN IP4 127.0.0.1\r\nm=audio 4000 RTP/AVP 3\r\n",
     "\x00\x01\x02",
 ]
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=200))
+def test_no_text_breaks_the_reading_of_sdp(text: str) -> None:
+    for body in (text, sdp.offer(("127.0.0.1", 4000)) + text):
+        with contextlib.suppress(sdp.NoTerms):
+            sdp.answer(body, ("127.0.0.1", 4002))
+
+
+@pytest.mark.parametrize(
+    ("offered", "taken"),
+    [("8 0 101", rtp.ALAW), ("0 8 101", rtp.ALAW), ("0", rtp.ULAW), ("9 18 0", rtp.ULAW)],
+)
+def test_a_law_is_taken_wherever_it_is_offered(offered: str, taken: rtp.Codec) -> None:
+    body = f"v=0\r\nc=IN IP4 127.0.0.1\r\nm=audio 4000 RTP/AVP {offered}\r\n"
+    assert sdp.terms(body).codec is taken
+    assert f"RTP/AVP {taken.payload_type}" in sdp.answer(body, ("127.0.0.1", 4002))
 
 
 async def test_an_invitation_with_nonsense_inside_is_answered_and_harms_nobody() -> None:
