@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ivr.clock import Clock, Timer
 from ivr.fake_ears import Ears, Part, Script
-from ivr.fake_sound import Interval
+from ivr.fake_sound import Uttered
 from ivr.scenario import Act, HangUpAct, Hum, OpsHangUp, Press, Speak
 
 if TYPE_CHECKING:
@@ -94,8 +94,8 @@ class Channel:
         self.ended_by = ""
         self.status = ""
         self.session: AgiSession | None = None
-        self.voices: list[Interval] = []
-        self.hums: list[Interval] = []
+        self.voices: list[Uttered] = []
+        self.hums: list[Uttered] = []
         self.lost: list[str] = []
         self.transcript: list[tuple[float, str]] = []
         self.ears = Ears(self.clock, name_of, script, self.after)
@@ -133,7 +133,7 @@ class Channel:
         if isinstance(act, Press):
             self.press(act.keys)
         elif isinstance(act, Speak):
-            self.speak(act.seconds)
+            self.speak(act.seconds, getattr(act, "quality", "fine"))
         elif isinstance(act, Hum):
             self.hum(act.seconds)
         elif isinstance(act, HangUpAct):
@@ -145,16 +145,16 @@ class Channel:
         """Press one key."""
         self.clock.call_later(KEY_HEARD, lambda: self._key(key))
 
-    def speak(self, seconds: float) -> None:
-        """Speak from now on."""
+    def speak(self, seconds: float, quality: str = "fine") -> None:
+        """Speak from now on; `quality` is how it comes over when it is recorded."""
         now = self.clock.now()
-        self.voices.append((now, now + seconds))
+        self.voices.append(Uttered(now, now + seconds, quality))
         self._voice()
 
     def hum(self, seconds: float) -> None:
         """Steady noise below the threshold of a voice (256): no talking event comes of it."""
         now = self.clock.now()
-        self.hums.append((now, now + seconds))
+        self.hums.append(Uttered(now, now + seconds))
         if self._on_hum is not None:
             self._on_hum(seconds)
 
@@ -186,7 +186,7 @@ class Channel:
     @property
     def voice_until(self) -> float:
         """When the caller stops to speak; in the past if they do not speak now."""
-        return max((end for _, end in self.voices), default=float("-inf"))
+        return max((voice.end for voice in self.voices), default=float("-inf"))
 
     def detect(self, settings: str | None) -> None:
         """TALK_DETECT(set)=silence_ms,threshold, or None to remove it."""

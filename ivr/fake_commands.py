@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from ivr.clock import Timer
 from ivr.fake_channel import Channel
-from ivr.fake_sound import RATE
+from ivr.rtp import RATE
 
 if TYPE_CHECKING:
     from ivr.fake_agi import AgiSession
@@ -352,8 +352,8 @@ class BackgroundDetect(Running):
             self.channel.play_over("ended")
             self.end("200 result=0")
             return
-        start, end = self.channel.voices[-1]
-        length = end - max(start, self.began)
+        last = self.channel.voices[-1]
+        length = last.end - max(last.start, self.began)
         if self.least <= length <= self.most:
             self.channel.variables["TALK_DETECTED"] = str(round(length * 1000))
             self.channel.play_over("cut")

@@ -1,17 +1,36 @@
-"""The sound file that the fake Asterisk's RECORD FILE leaves: silence, voice or noise, as long
+"""The sound file that the fake Asterisk's RECORD FILE leaves: silence, voices and noise, as long
 as it should be, 8 kHz 16-bit mono. Nothing outside the given folder is ever written."""
 
 from __future__ import annotations
 
+import math
 import wave
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
+from typing import Final, NamedTuple
 
 import numpy as np
 
-RATE = 8000
-Interval = tuple[float, float]
-"""From when to when, in seconds on the fake's clock."""
+from ivr import stimuli
+from ivr.rtp import RATE, Samples
+
+QUIET: Final = -50.0
+"""dBFS of a voice of the quality "quiet"."""
+
+CLIPPED: Final = 0.0
+"""dBFS that a voice of the quality "clipped" would have, had it the room."""
+
+NOISE: Final = 2200.0
+"""Root mean square of the noise that lies over a recording with a voice of quality "noisy"."""
+
+
+class Uttered(NamedTuple):
+    """A voice or a noise of the caller: from when to when, in seconds on the fake's clock."""
+
+    start: float
+    end: float
+    quality: str = "fine"
 
 
 def path_in(folder: Path, name: str, extension: str) -> Path | None:
@@ -22,25 +41,45 @@ def path_in(folder: Path, name: str, extension: str) -> Path | None:
 
 
 def write(
-    path: Path, began: float, ended: float, voices: Iterable[Interval], hums: Iterable[Interval]
+    path: Path, began: float, ended: float, voices: Iterable[Uttered], hums: Iterable[Uttered]
 ) -> None:
     """Write what the caller said from `began` to `ended`."""
-    count = max(0, round((ended - began) * RATE))
-    sound = np.zeros(count)
-    time = np.arange(count) / RATE
-    for start, end in voices:
-        where = (time >= start - began) & (time < end - began)
-        # a hoarse vowel that swells four times a second, so that it is taken for a voice
-        swell = 0.6 + 0.4 * np.sin(2 * np.pi * 4 * time)
-        vowel = sum(np.sin(2 * np.pi * 140 * n * time) / n for n in range(1, 12))
-        sound[where] += (4000 * swell * vowel)[where]
-    for start, end in hums:
-        where = (time >= start - began) & (time < end - began)
-        noise = np.random.default_rng(1).normal(0, 200, count)
-        sound[where] += noise[where]
-    samples = np.clip(sound, -32000, 32000).astype("<i2")
+    sound = np.zeros(max(0, round((ended - began) * RATE)))
+    noisy = False
+    for uttered in voices:
+        if uttered.start < ended and uttered.end > began:
+            level = {"quiet": QUIET, "clipped": CLIPPED}.get(uttered.quality, stimuli.SPEECH)
+            _lay(sound, uttered, began, _speech(_whole(uttered), level))
+            noisy = noisy or uttered.quality == "noisy"
+    for uttered in hums:
+        if uttered.start < ended and uttered.end > began:
+            _lay(sound, uttered, began, _hum(_whole(uttered)))
+    if noisy:
+        sound += np.random.default_rng(1).normal(0, NOISE, len(sound))
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(RATE)
-        file.writeframes(samples.tobytes())
+        file.writeframes(np.clip(sound, -32768, 32767).astype("<i2").tobytes())
+
+
+@lru_cache(maxsize=32)
+def _speech(seconds: int, level: float) -> Samples:
+    return stimuli.speech(seconds, level)
+
+
+@lru_cache(maxsize=8)
+def _hum(seconds: int) -> Samples:
+    return stimuli.hum(seconds)
+
+
+def _whole(uttered: Uttered) -> int:
+    return max(1, math.ceil(uttered.end - uttered.start))
+
+
+def _lay(sound: np.ndarray, uttered: Uttered, began: float, voice: Samples) -> None:
+    """Add the part of a voice that falls into the recording."""
+    first = round((uttered.start - began) * RATE)
+    last = min(round((uttered.end - began) * RATE), len(sound))
+    voice = voice[max(0, -first) : last - first]
+    sound[max(0, first) : max(0, first) + len(voice)] += voice

@@ -19,7 +19,10 @@ from ivr.fake import FakeAsterisk
 from ivr.fake_agi import arguments
 from ivr.fake_ami import Account
 from ivr.fake_ears import Heard
+from ivr.fake_sound import Uttered
 from ivr.scenario import HangUpAct, Hum, OpsHangUp, Press, ScriptedCaller, Speak, Step
+from ivr.sound import quality
+from ivr.sound import read as read_sound
 
 START = datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
 SOUNDS = {"/s/one": 3.0, "/s/two": 1.5, "/s/part.0": 1.0, "/s/digit": 0.5, "/s/part.1": 1.0}
@@ -751,6 +754,23 @@ async def test_without_rtp_silence_does_not_end_a_recording(play):
     assert said.heard[1] == "200 result=0 (timeout) endpos=40000"
 
 
+@pytest.mark.parametrize("wanted", ["fine", "quiet", "noisy", "clipped", "silent"])
+async def test_a_recording_is_worth_what_the_caller_made_of_it(play, tmp_path, wanted):
+    def speak() -> None:
+        if wanted != "silent":
+            play.side.clock.call_later(1.0, lambda: play.side.channel.speak(3.0, wanted))
+
+    await play(Do(speak), 'RECORD FILE m wav "#" 5000', spool=tmp_path)
+    assert quality(read_sound(tmp_path / "m.wav")) == wanted
+
+
+async def test_a_voice_that_began_before_the_recording_is_cut_off(play, tmp_path):
+    await play(Pause(1.0), 'RECORD FILE m wav "#" 3000', caller=[(0.0, Speak(2.0))], spool=tmp_path)
+    samples = recorded(tmp_path / "m.wav")
+    assert max(samples[:8000]) > 3000
+    assert max(samples[8000:]) == 0
+
+
 async def test_nothing_is_written_outside_the_spool(play, tmp_path):
     spool = tmp_path / "spool"
     spool.mkdir()
@@ -783,7 +803,7 @@ async def test_a_scripted_caller_acts_on_what_is_heard(play):
         "200 result=0",
         "200 result=-1 endpos=4000",
     ]
-    assert play.side.channel.voices == [(pytest.approx(3.1), pytest.approx(3.6))]
+    assert play.side.channel.voices == [Uttered(pytest.approx(3.1), pytest.approx(3.6))]
     assert play.side.channel.ears.prompts == ["one", "two", "two"]
     assert [kind for _, kind, _ in kinds(play.side)][-3:] == ["began", "cut", "left"]
 
