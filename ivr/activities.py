@@ -66,6 +66,9 @@ BETWEEN_DIGITS = 5.0
 class Turn(Protocol):
     """What an activity may ask for during one step. Made by `ivr.call`."""
 
+    saying: bool
+    """Whether a prompt of ours is playing."""
+
     def slot(self, name: str) -> str: ...
     def fill(self, template: str) -> str: ...
     def set(self, name: str, value: str) -> None: ...
@@ -265,6 +268,8 @@ class Say(Activity):
         yield self.prompt
 
     def enter(self, turn: Turn) -> Memory:
+        # a key from before this sentence was meant for something else
+        turn.take_pending()
         turn.say(self.prompt, voice=False)
         return SayMemory()
 
@@ -353,9 +358,9 @@ class Ladder(Activity):
                 turn.leave_pending(digit)
                 turn.fire("key")
             case Voice():
-                over = turn.slot("_saying") != "" and memory.step == 0
+                over = turn.saying and memory.step == 0
                 turn.hear_out()
-                return replace(memory, over=over)
+                return replace(memory, over=memory.over or over)
             case HeardOut():
                 turn.fire("voice_over" if memory.over else "voice")
             case Noise():
@@ -579,8 +584,13 @@ class Record(Activity):
 
     def handle(self, turn: Turn, memory: RecordMemory, event: Event) -> Memory:
         match event:
-            case Said() | Unplayable():
+            case Said() | Unplayable() if memory.spoke:
+                turn.hear_out()
+                return replace(memory, spoke=False)
+            case Said() | Unplayable() | HeardOut():
                 return self._hint(turn, memory)
+            case Voice() if memory.stage != "recording":
+                return replace(memory, spoke=True)
             case Key() if memory.stage != "recording":
                 return self._hint(turn, replace(memory, stage="hint"))
             case Recorded():

@@ -257,8 +257,6 @@ class _Turn:
     # -- what activities may ask
 
     def slot(self, name: str) -> str:
-        if name == "_saying":
-            return "yes" if self.saying else ""
         return self.slots.get(name, "")
 
     def fill(self, template: str) -> str:

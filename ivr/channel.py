@@ -345,7 +345,8 @@ class Channel:
         return self._wanted is not action
 
     def _voice(self) -> None:
-        self.on_voice()
+        if not self._recording:
+            self.on_voice()
 
     def _wake(self) -> None:
         """End the command that runs, by the doorbell, again and again until it has ended."""

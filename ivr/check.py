@@ -262,7 +262,8 @@ _NOT_SPOKEN = re.compile(r"[^\w]", re.UNICODE)
 
 
 def _plain(text: str) -> str:
-    return _NOT_SPOKEN.sub("", text)
+    """What is compared: no punctuation, and the polite 您 read as 你."""
+    return _NOT_SPOKEN.sub("", text).replace("您", "你")
 
 
 def banned(texts: Map, phrases: Iterable[Map]) -> list[Problem]:
@@ -273,10 +274,9 @@ def banned(texts: Map, phrases: Iterable[Map]) -> list[Problem]:
         text = at.get("text", "") if isinstance(at, Map) else at
         sentences = {_plain(part) for part in re.split(r"[。?!?!,,;;]", text)}
         for ban in phrases:
-            phrase = _plain(ban["phrase"])
-            whole = ban.get("match") == "whole"
-            if phrase in sentences if whole else phrase in _plain(text):
+            forms = [_plain(form) for form in ban.get("forms", [ban["phrase"]])]
+            spoken = sentences if ban.get("match") == "whole" else _plain(text)
+            if any(form in spoken for form in forms):
                 what = f"'{name}' contains a phrase that {ban['clause']} bans ({ban['phrase']})"
                 problems.append(problem(name, "F503", what, "reword it"))
     return problems
-

@@ -22,15 +22,14 @@ def everything(root: Path) -> list[Problem]:
 
 
 def _wording(root: Path) -> list[Problem]:
-    path = root / "prompts/banned.yaml"
+    path = root / "prompts/rules/banned.yaml"
     if not path.exists():
         return []
     problems: list[Problem] = []
     try:
-        phrases = files.read(path, root)["phrases"]
+        phrases = files.read(path, root)["banned"]
         for prompts in sorted((root / "prompts").glob("*.yaml")):
-            if prompts != path:
-                problems += banned(files.read(prompts, root)["texts"], phrases)
+            problems += banned(files.read(prompts, root)["texts"], phrases)
     except BadFile as error:
         problems += error.problems
     return problems

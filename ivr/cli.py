@@ -22,6 +22,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ivr import logs
 from ivr.document import BadFile
 
 app = typer.Typer(
@@ -56,6 +57,7 @@ def place(
     database: Annotated[str, typer.Option(help="Database, as SQLAlchemy writes it.")] = "",
 ) -> None:
     """Where things are; also read from SANSHENG_ROOT and SANSHENG_DATABASE."""
+    logs.configure(level=os.environ.get("SANSHENG_LOG", "warning"))
     HERE.root = (root or Path(os.environ.get("SANSHENG_ROOT") or _checkout())).absolute()
     default = f"sqlite:///{HERE.root / 'var/sansheng.db'}"
     HERE.database = database or os.environ.get("SANSHENG_DATABASE") or default

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -45,8 +45,6 @@ from ivr.store import StorageFailed
 
 log = structlog.get_logger("call")
 
-Ask = Callable[[actions.LookUp], Coroutine[Any, Any, Event]]
-
 
 class Desk(Protocol):
     """Who takes recordings out of the spool and keeps messages."""
@@ -66,7 +64,7 @@ class House(Protocol):
     threshold: int
 
     def parts(self, line: str, prompt: str, slots: dict[str, str]) -> Sequence[Part]: ...
-    def ask(self, line: Line) -> Ask: ...
+    async def look_up(self, call: store.Call, line: Line, wish: actions.LookUp) -> Event: ...
     def ring_doorbell(self, channel: str) -> bool: ...
 
 
@@ -92,10 +90,10 @@ class Driver:
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._over = asyncio.Event()
         self.last_sign = house.clock.now()
-        self.channel = Channel(session, self, self.post)
-        self.channel.on_voice = self._voice
         self.clock, self.sounds, self.spool = house.clock, house.sounds, house.spool
         self.threshold = house.threshold
+        self.channel = Channel(session, self, self.post)
+        self.channel.on_voice = self._voice
 
     # -- what others may know and ask
 
@@ -212,7 +210,7 @@ class Driver:
 
     async def _look_up(self, wish: actions.LookUp) -> None:
         try:
-            event = await self._house.ask(self.line)(wish)
+            event = await self._house.look_up(self._fold.call, self.line, wish)
         except Exception as error:
             log.exception("a lookup failed in a way of its own", lookup=wish.name)
             event = LookupFailed(wish.id, type(error).__name__)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from ivr.actions import Action, HangUp, Listen, LookUp, Music, Note, Say
+from ivr.actions import Action, HangUp, LookUp, Music, Note, Say
 from ivr.activities import Ladder, Step
 from ivr.events import (
     Answered,
@@ -24,6 +24,7 @@ from ivr.events import (
     HungUp,
     Key,
     Noise,
+    Recorded,
     Said,
     Silence,
     Stored,
@@ -262,17 +263,20 @@ class HeardOutFirst(Monitor):
 
     clauses = ("LKL-B1", "EMS-7", "TEL-2.3b")
     speaking: bool = False
+    waiting: bool = False
 
     def see(self, at: float, what: Event | Action) -> None:
         match what:
-            case Voice():
+            case Voice() if not self.waiting:
                 self.speaking = True
-            case HeardOut() | Key() | HungUp() | Said():
+            case HeardOut() | Key() | HungUp() | Recorded() | Silence():
                 self.speaking = False
-            case Say(prompt=prompt) if self.speaking:
-                self.mark(False, at, f"'{prompt}' began while the caller was speaking")
-            case Listen() if self.speaking:
-                self.speaking = False
+            case Music():
+                self.speaking, self.waiting = False, True
+            case Say(prompt=prompt):
+                self.waiting = False
+                if self.speaking:
+                    self.mark(False, at, f"'{prompt}' began while the caller was speaking")
             case _:
                 pass
 

@@ -137,6 +137,19 @@ class Library:
         """Every part of every line, by base name."""
         return self._parts
 
+    def recorded(self, hotline: str, name: str) -> tuple[str | None, ...]:
+        """The paths of a text's own recordings in order; None where a slot is filled in.
+
+        Raises KeyError if the line has no such text.
+        """
+        sentence = self._sentence(hotline, name)
+        pieces = zip(sentence.pieces, sentence.recipes, strict=True)
+        return tuple(
+            recipe.path if recipe else None
+            for piece, recipe in pieces
+            if recipe or isinstance(piece, Slot)
+        )
+
     def recipes(self) -> tuple[Recipe, ...]:
         """How every part is to be recorded, the common ones first."""
         order = sorted(self._lines, key=lambda hotline: (hotline != COMMON, hotline))

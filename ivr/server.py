@@ -27,9 +27,10 @@ import structlog
 
 from ivr import actions, driver, journal, store
 from ivr.agi import Session
-from ivr.channel import Part, Taken
+from ivr.channel import Part
 from ivr.clock import Clock
-from ivr.driver import Ask, Driver
+from ivr.driver import Desk, Driver
+from ivr.events import Event
 from ivr.flow import Line
 from ivr.hearing import THRESHOLD
 from ivr.hotlines import Hotlines
@@ -48,14 +49,11 @@ class Bell(Protocol):
 
     @property
     def connected(self) -> bool: ...
-    def doorbell(self, channel: str) -> None: ...
+    async def doorbell(self, channel: str) -> bool: ...
 
 
-class Desk(Protocol):
-    """Who takes recordings and keeps messages."""
-
-    async def take(self, call: store.Call, what: str, slices: Sequence[str]) -> Taken: ...
-    async def keep(self, call: store.Call, line: Line, wish: actions.Keep) -> str: ...
+LookUps = Callable[[store.Call, Line, actions.LookUp], Coroutine[Any, Any, Event]]
+"""Asks a back end, and gives the event that answers."""
 
 
 @dataclass(slots=True)
@@ -66,7 +64,7 @@ class Service:
     hotlines: Hotlines
     journal: journal.Journal
     desk: Desk
-    asks: Callable[[Line], Ask]
+    lookups: LookUps
     sounds: Path
     spool: Path
     system: str = ""
@@ -82,7 +80,8 @@ class Service:
     drivers: dict[str, Driver] = field(default_factory=dict)
     draining: bool = False
     on_over: Callable[[Driver], None] | None = None
-    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _calls: set[asyncio.Task[None]] = field(default_factory=set)
+    _errands: set[asyncio.Task[Any]] = field(default_factory=set)
     _server: asyncio.Server | None = None
     _versions: set[str] = field(default_factory=set)
 
@@ -125,9 +124,13 @@ class Service:
             log.warning("an unknown script was asked for", script=script[:40])
             session.close()
             return
-        task = asyncio.create_task(self._guarded(session, work))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._calls.add(task := asyncio.create_task(self._guarded(session, work)))
+        task.add_done_callback(self._calls.discard)
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Do this beside everything else."""
+        self._errands.add(task := asyncio.create_task(work))
+        task.add_done_callback(self._errands.discard)
 
     async def _guarded(
         self, session: Session, work: Callable[[Session], Coroutine[Any, Any, None]]
@@ -194,14 +197,14 @@ class Service:
     def parts(self, line: str, prompt: str, slots: dict[str, str]) -> Sequence[Part]:
         return self.hotlines.library.parts(line, prompt, slots)
 
-    def ask(self, line: Line) -> Ask:
-        return self.asks(line)
+    async def look_up(self, call: store.Call, line: Line, wish: actions.LookUp) -> Event:
+        return await self.lookups(call, line, wish)
 
     def ring_doorbell(self, channel: str) -> bool:
         """Ring, if the manager is there; whether it is."""
         if self.bell is None or not self.bell.connected:
             return False
-        self.bell.doorbell(channel)
+        self._spawn(self.bell.doorbell(channel))
         return True
 
     # -- the manager's events
@@ -229,9 +232,9 @@ class Service:
         if self._server is not None:
             self._server.close()
         deadline = self.clock.now() + within
-        while self._tasks and self.clock.now() < deadline:
+        while self._calls and self.clock.now() < deadline:
             await self.clock.sleep(0.1)
-        left = list(self._tasks)
+        left = list(self._calls)
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)

@@ -1,0 +1,249 @@
+"""Rehearses scenarios at wire level: the whole service on real sockets against a fake Asterisk.
+
+Rules this module keeps:
+
+- The service is the one that takes real calls; only Asterisk, the back ends and the disk are
+  stand-ins, and time is virtual. The prompts that count are those that reached the caller's ear.
+- Many calls share one world: they begin at the same instant and do not know of each other.
+- Lengths are in seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+import uvloop
+
+from ivr import actions, events, store
+from ivr.channel import Taken
+from ivr.clock import VirtualClock
+from ivr.driver import Driver
+from ivr.events import Event
+from ivr.fake import FakeAsterisk
+from ivr.fake_ami import Account
+from ivr.fake_channel import Channel
+from ivr.flow import Line
+from ivr.hotlines import Hotlines
+from ivr.journal import Entry, MemoryJournal
+from ivr.manager import Manager
+from ivr.rehearsal import begins_at, line_of
+from ivr.scenario import Scenario, ScriptedCaller
+from ivr.server import Service
+from ivr.simulate import Moment, Outcome, outcome
+from ivr.store import StorageFailed
+
+SOUNDS = Path("/sounds")
+"""Where the fake Asterisk believes the prompts to be."""
+AT_ONCE = 100
+"""Calls of one world that run side by side."""
+SECRET = "rehearsal"
+ASSEMBLED = ("digit.", "count.", "letter.", "time.", "date.", "month.", "day.", "hour.", "beep")
+"""Names of recorded parts that are never said by themselves."""
+
+
+def rehearse_all(scenarios: Sequence[Scenario], hotlines: Hotlines) -> list[Outcome]:
+    """Run them all; the outcomes are in the order of the scenarios."""
+    return uvloop.run(_rehearse_all(scenarios, hotlines))
+
+
+async def _rehearse_all(scenarios: Sequence[Scenario], hotlines: Hotlines) -> list[Outcome]:
+    groups: dict[tuple[datetime, str], list[int]] = {}
+    for index, one in enumerate(scenarios):
+        line, _ = line_of(one, hotlines)
+        maintained = line.name if one.world.maintenance else ""
+        groups.setdefault((begins_at(one, line), maintained), []).append(index)
+    outcomes: dict[int, Outcome] = {}
+    for (begins, maintained), indexes in groups.items():
+        for first in range(0, len(indexes), AT_ONCE):
+            some = indexes[first : first + AT_ONCE]
+            async with World(hotlines, begins, maintained) as world:
+                done = await world.play([scenarios[index] for index in some])
+            outcomes |= dict(zip(some, done, strict=True))
+    return [outcomes[index] for index in range(len(scenarios))]
+
+
+@dataclass(slots=True)
+class Stage:
+    """One call of a world: its scenario, its channel, and how it went."""
+
+    scenario: Scenario
+    channel: Channel
+    driver: Driver | None = None
+    outcome: Outcome | None = None
+    kept: list[actions.Keep] = field(default_factory=list)
+
+
+class World:
+    """One fake Asterisk, one service, one virtual clock. Use with `async with`."""
+
+    def __init__(
+        self, hotlines: Hotlines, begins: datetime, maintained: str = "", *, manager: bool = True
+    ) -> None:
+        self.hotlines = hotlines
+        self.clock = VirtualClock(begins)
+        self.journal = MemoryJournal()
+        self.with_manager = manager
+        self.service = Service(
+            clock=self.clock,
+            hotlines=hotlines,
+            journal=self.journal,
+            desk=self,
+            lookups=self.look_up,
+            sounds=SOUNDS,
+            spool=Path("/spool"),
+            system="fake",
+            most=AT_ONCE * 2,
+            maintenance={maintained} if maintained else set(),
+            on_over=self._over,
+        )
+        self.manager: Manager | None = None
+        self.stages: dict[str, Stage] = {}
+        self._names = prompt_names(hotlines)
+        lengths = {part.path: part.seconds for part in hotlines.library.all_parts().values()}
+        self._lengths = {str(SOUNDS / path): length for path, length in lengths.items()}
+
+    async def __aenter__(self) -> World:
+        port = await self.service.listen("127.0.0.1", 0)
+        self.fake = FakeAsterisk(
+            self.clock,
+            ("127.0.0.1", port),
+            seconds=self._lengths.get,
+            accounts={"sansheng": Account(SECRET)},
+        )
+        if self.with_manager:
+            manager_port = await self.fake.listen()
+            self.manager = Manager(
+                "127.0.0.1",
+                manager_port,
+                "sansheng",
+                SECRET,
+                clock=self.clock,
+                on_event=self.service.manager_event,
+            )
+            self.fake.watch(self.manager)
+            await self.manager.start()
+            self.service.bell = self.manager
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        if self.manager is not None:
+            await self.manager.stop()
+        await self.fake.close()
+        await self.service.close()
+        self.clock.close()
+
+    # -- the calls
+
+    async def play(self, scenarios: Sequence[Scenario]) -> list[Outcome]:
+        """Place all these calls now, and wait until the last is over."""
+        stages = [self._place(one) for one in scenarios]
+        await self.clock.run(lambda: all(stage.outcome for stage in stages))
+        return [stage.outcome for stage in stages if stage.outcome]
+
+    def _place(self, one: Scenario) -> Stage:
+        _, number = line_of(one, self.hotlines)
+        channel = self.fake.place_call(
+            number,
+            one.world.caller,
+            ScriptedCaller(one.caller),
+            name_of=partial(self._name_of, one.hotline),
+            rung=one.world.rung,
+            on_ops=self._ops,
+            on_hum=self._hum,
+        )
+        stage = Stage(one, channel)
+        self.stages[channel.uniqueid] = stage
+        return stage
+
+    def _name_of(self, line: str, path: str) -> tuple[str, bool, bool] | None:
+        return self._names.get((line, path), ("", False, False))
+
+    def _driver(self, channel: Channel) -> Driver | None:
+        return self.service.drivers.get(channel.name)
+
+    def _ops(self, channel: Channel) -> None:
+        driver = self._driver(channel)
+        if driver is not None:
+            driver.end()
+
+    def _hum(self, channel: Channel, seconds: float) -> None:
+        driver = self._driver(channel)
+        if driver is not None:
+            driver.post(events.Noise())
+
+    def _over(self, driver: Driver) -> None:
+        stage = self.stages[driver.row.uniqueid]
+        moments = [
+            Moment(entry.at_ms / 1000, entry.what) for entry in self.journal.entries(driver.row.id)
+        ]
+        stage.driver = driver
+        told = outcome(tuple(moments))
+        stage.outcome = replace(told, hears=tuple(stage.channel.ears.prompts))
+
+    def entries(self, stage: Stage) -> list[Entry]:
+        """What a call wrote into the journal."""
+        assert stage.driver is not None
+        return self.journal.entries(stage.driver.row.id)
+
+    # -- the desk and the back ends
+
+    async def look_up(self, call: store.Call, line: Line, wish: actions.LookUp) -> Event:
+        """The back end of a scenario's world."""
+        world = self.stages[call.uniqueid].scenario.world.lookup
+        if world is None:
+            return events.LookupFailed(wish.id, "this world has no back end")
+        await self.clock.sleep(world.after)
+        if world.fails:
+            return events.LookupFailed(wish.id, "the back end fails")
+        if world.answer is None:
+            return events.NotFound(wish.id)
+        return events.Found(wish.id, world.answer)
+
+    async def take(self, call: store.Call, what: str, slices: Sequence[str]) -> Taken:
+        """A recording is fine if the caller spoke while it was made."""
+        stage = self.stages[call.uniqueid]
+        since = self._recording_since(stage)
+        voiced = sum(
+            max(0.0, min(end, self.clock.now()) - max(begin, since))
+            for begin, end, *_ in stage.channel.voices
+        )
+        length = self.clock.now() - since
+        if voiced < 0.3:
+            return Taken("", length, "silent")
+        return Taken(f"recording-{len(slices)}", length, "fine")
+
+    def _recording_since(self, stage: Stage) -> float:
+        beeps = [heard.at for heard in stage.channel.ears.heard if heard.kind == "beep"]
+        return beeps[-1] if beeps else 0.0
+
+    async def keep(self, call: store.Call, line: Line, wish: actions.Keep) -> str:
+        """Kept, unless the world's store fails."""
+        stage = self.stages[call.uniqueid]
+        if stage.scenario.world.store_fails:
+            raise StorageFailed("the store of this world fails")
+        stage.kept.append(wish)
+        return str(len(stage.kept))
+
+
+def sayable(line: Line) -> set[str]:
+    """The texts that are prompts; the others are parts that numbers are assembled from."""
+    return {prompt for prompt in line.prompts if not prompt.startswith(ASSEMBLED)}
+
+
+def prompt_names(hotlines: Hotlines) -> Mapping[tuple[str, str], tuple[str, bool, bool]]:
+    """For each line and file: the prompt it belongs to, whether it is its first and its last."""
+    names: dict[tuple[str, str], tuple[str, bool, bool]] = {}
+    for line in hotlines.lines:
+        for prompt in hotlines.library.names(line) & sayable(hotlines.lines[line]):
+            paths = hotlines.library.recorded(line, prompt)
+            for place, path in enumerate(paths):
+                if path is None:
+                    continue
+                first = all(before is None for before in paths[:place])
+                key = (line, str(SOUNDS / path))
+                names[key] = (prompt, first, place == len(paths) - 1)
+    return names
