@@ -133,13 +133,17 @@ class Contact:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """One recording in the recordings folder: `key` says what it was made of."""
+    """One recording: `key` is its name in the spool, `reference` its file in the recordings
+    folder, None as long as it is being made. `what` says what was recorded (message, surname,
+    company, fallback). `quality` is one of `ivr.sound`'s, or cut, empty, broken (`ivr.spool`)."""
 
     key: str
-    reference: str
-    seconds: float
-    quality: str
+    what: str
     created_at: datetime
+    call_id: str | None = None
+    reference: str | None = None
+    seconds: float = 0.0
+    quality: str = ""
     erased_at: datetime | None = None
 
 
@@ -289,11 +293,9 @@ def _prepare_sqlite(engine: Engine) -> None:
 def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
     """Insert rows; one whose key is there already is left as it is. Returns how many are new."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    new = 0
-    for row in rows:
-        statement = dialect.insert(table).values(**row).on_conflict_do_nothing()
-        new += max(0, connection.execute(statement).rowcount)
-    return new
+    key = next(iter(table.primary_key))
+    statement = dialect.insert(table).on_conflict_do_nothing().returning(key)
+    return sum(len(connection.execute(statement, row).all()) for row in rows)
 
 
 def upsert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -329,12 +331,12 @@ _TABLES: dict[type, Table] = {
 
 
 def write_rows(connection: Connection, kind: type, rows: Sequence[Any]) -> None:
-    """Write row values of one kind. A version or a message that is there already stays as it
-    is; anything else is written over."""
+    """Write row values of one kind. A call or a contact is written over; anything else that is
+    there already stays as it is."""
     if not rows:
         return
     values = [{name: getattr(row, name) for name in kind.__slots__} for row in rows]  # type: ignore[attr-defined]
-    if kind in (Version, Message):
-        insert_new(connection, _TABLES[kind], values)
-    else:
+    if kind in (Call, Contact):
         upsert(connection, _TABLES[kind], values)
+    else:
+        insert_new(connection, _TABLES[kind], values)

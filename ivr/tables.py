@@ -159,12 +159,16 @@ erasures = Table(
 recordings = Table(
     "recordings",
     metadata,
-    Column("key", Words(400), primary_key=True),
-    Column("reference", String(80), nullable=False, unique=True),
+    Column("key", Words(200), primary_key=True),
+    # no foreign key: a recording may be taken before its call's first row is committed
+    Column("call_id", Words(200)),
+    Column("what", Words(32), nullable=False),
+    Column("reference", String(80), unique=True),
     Column("seconds", Float, nullable=False),
     Column("quality", Words(16), nullable=False),
     Column("created_at", Utc, nullable=False),
     Column("erased_at", Utc),
+    Index(None, "call_id"),
 )
 
 messages = Table(
@@ -193,6 +197,7 @@ messages = Table(
     CheckConstraint("state IN ('new', 'taken', 'done')", name="state"),
     Index(None, "state", "due_at"),
     Index(None, "call_id"),
+    Index(None, "recording"),
 )
 
 contacts = Table(

@@ -89,8 +89,10 @@ def upgrade() -> None:
     )
     op.create_table(
         "recordings",
-        sa.Column("key", sa.String(400), nullable=False),
-        sa.Column("reference", sa.String(80), nullable=False),
+        sa.Column("key", sa.String(200), nullable=False),
+        sa.Column("call_id", sa.String(200)),
+        sa.Column("what", sa.String(32), nullable=False),
+        sa.Column("reference", sa.String(80)),
         sa.Column("seconds", sa.Float, nullable=False),
         sa.Column("quality", sa.String(16), nullable=False),
         sa.Column("created_at", moment, nullable=False),
@@ -98,6 +100,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("key", name="recordings_pk"),
         sa.UniqueConstraint("reference", name="recordings_reference_unique"),
     )
+    op.create_index("recordings_call_id", "recordings", ["call_id"])
     op.create_table(
         "messages",
         sa.Column("id", sa.String(64), nullable=False),
@@ -127,6 +130,7 @@ def upgrade() -> None:
     )
     op.create_index("messages_state_due_at", "messages", ["state", "due_at"])
     op.create_index("messages_call_id", "messages", ["call_id"])
+    op.create_index("messages_recording", "messages", ["recording"])
     op.create_table(
         "contacts",
         sa.Column("hotline", sa.String(64), nullable=False),

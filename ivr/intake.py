@@ -1,0 +1,210 @@
+"""Recordings that nobody works on any more become messages: after a crash, and after a time in
+which the dialplan recorded without us.
+
+Rules this module keeps:
+
+- Slices of a call whose service died, and what the dialplan recorded, become a message, once.
+  What the dialplan noted in Asterisk's database is known by (system name, uniqueid, name), once
+  for ever.
+- It may be killed between any two steps and begun again. The message is kept before the
+  file in the spool goes, and that before the note in Asterisk's database goes.
+- A file that still grows is left for the next time. So is one without a note, for a while.
+- Everything here blocks: on an event loop it goes through `clock.in_executor`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import or_, select, update
+
+from ivr.directory import normal
+from ivr.messages import call_named, message_id
+from ivr.spool import NAME, SLICE, Spool
+from ivr.store import Message, Recording, insert_new
+from ivr.tables import calls, messages, recordings
+
+SETTLED = timedelta(seconds=5)
+"""A file that has not grown for so long is finished: Asterisk writes every half second."""
+
+LATE = timedelta(minutes=15)
+"""After this time, what belongs to an unfinished call or has no note in Asterisk's database will
+not be completed by anybody else."""
+
+KINDS = frozenset({"message", "complaint", "agent_complaint", "suggestion", "query", "person"})
+"""Kinds of call that are also kinds of message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What an intake did: ids of the messages that are new, names of the notes in Asterisk's
+    database that may be deleted now, and how many recordings are not finished yet."""
+
+    messages: tuple[str, ...] = ()
+    done: tuple[str, ...] = ()
+    waiting: int = 0
+
+
+class Intake:
+    """Takes in what is left in one spool."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+
+    def run(self, notes: Mapping[str, Mapping[str, str]]) -> Taken:
+        """Make messages of everything that nobody works on any more. To be called at start and
+        every few seconds from then on: what is not finished yet is left for the next time.
+
+        `notes` are what the dialplan wrote into Asterisk's database for each recording's name:
+        system, call (the uniqueid), hotline, number, caller, began and ended (seconds since 1970).
+        Raises OSError, StorageFailed; calling it again goes on where it stopped.
+        """
+        made: list[str] = []
+        done: list[str] = []
+        waiting = 0
+        for key, names in sorted(self._spool.left().items()):
+            note = notes.get(key)
+            sliced = bool(SLICE.fullmatch(names[0]))
+            age = self._spool.age(names)
+            if age < SETTLED or (not sliced and note is None and age < LATE):
+                waiting += 1
+                continue
+            what = "message" if sliced else "fallback"
+            row, paths = self._spool.secure(names, None, what)
+            if row.reference is None:
+                continue
+            made += self._message(row) if sliced else self._fallback(key, note, row)
+            self._spool.between("kept")
+            self._spool.clear(paths)
+        for key, note in sorted(notes.items()):
+            if NAME.fullmatch(key) and self._spool.file(key) is None:
+                known = self._spool.row(key)
+                if known is not None or "ended" in note or self._spool.utc() - _began(note) > LATE:
+                    made += self._fallback(key, note, known)
+                    self._spool.between("noted")
+                    done.append(key)
+                else:
+                    waiting += 1
+        made += self._unfinished()
+        return Taken(tuple(made), tuple(done), waiting)
+
+    def _message(self, row: Recording) -> list[str]:
+        """The message of a recording whose service died, if it has none yet."""
+        if row.what != "message" or self._belongs(row):
+            return []  # a surname goes with its call's message
+        with self._spool.store.read() as connection:
+            call = connection.execute(select(calls).where(calls.c.id == row.call_id)).one_or_none()
+            surname = connection.execute(
+                select(recordings.c.reference).where(
+                    recordings.c.call_id == row.call_id, recordings.c.what == "surname"
+                )
+            ).scalar()
+        kind = call.record.get("kind", "") if call is not None else ""
+        source_key = f"spool:{row.key}"
+        message = Message(
+            id=message_id(source_key),
+            source="call",
+            source_key=source_key,
+            hotline=call.hotline if call is not None else "",
+            kind=kind if kind in KINDS else "message",
+            created_at=row.created_at,
+            call_id=call.id if call is not None else None,
+            caller=call.caller if call is not None else "",
+            contact=normal(call.caller) if call is not None else "",
+            surname_recording=surname or "",
+            recording=row.reference or "",
+            seconds=row.seconds,
+            quality=row.quality,
+        )
+        return self._keep(message)
+
+    def _belongs(self, row: Recording) -> bool:
+        """Whether a message has this recording already."""
+        with self._spool.store.read() as connection:
+            query = select(messages.c.id).where(
+                or_(
+                    messages.c.recording == row.reference,
+                    messages.c.surname_recording == row.reference,
+                )
+            )
+            return connection.execute(query).first() is not None
+
+    def _fallback(
+        self, key: str, note: Mapping[str, str] | None, row: Recording | None
+    ) -> list[str]:
+        """The message that was left while we were away."""
+        unknown = f"spool:{key}"
+        if note is None:
+            note, source_key, call_id = {}, unknown, None
+        else:
+            system, uniqueid = note.get("system", ""), note.get("call", note.get("uniqueid", ""))
+            source_key = f"{system}/{uniqueid}/{key}"
+            call_id = call_named(self._spool.store, system, uniqueid)
+        message = Message(
+            id=message_id(unknown),
+            source="fallback",
+            source_key=source_key,
+            hotline=note.get("hotline", ""),
+            kind="message",
+            created_at=_began(note) if note or row is None else row.created_at,
+            call_id=call_id,
+            caller=note.get("caller", ""),
+            contact=normal(note.get("caller", "")),
+            recording=(row.reference if row is not None else None) or "",
+            seconds=row.seconds if row is not None else 0.0,
+            quality=row.quality if row is not None else "missing",
+            fields={"number": note["number"]} if note.get("number") else {},
+        )
+        if source_key != unknown:
+            self._learn(unknown, message)
+        return self._keep(message)
+
+    def _learn(self, unknown: str, message: Message) -> None:
+        """A message taken in before its note was found gets what the note says."""
+        with self._spool.store.write() as connection:
+            connection.execute(
+                update(messages)
+                .where(messages.c.source_key == unknown)
+                .values(
+                    source_key=message.source_key,
+                    hotline=message.hotline,
+                    call_id=message.call_id,
+                    caller=message.caller,
+                    contact=message.contact,
+                    fields=message.fields,
+                )
+            )
+
+    def _unfinished(self) -> list[str]:
+        """Messages of calls that died between the recording and the keeping."""
+        left = (
+            select(recordings)
+            .join(calls, calls.c.id == recordings.c.call_id)
+            .outerjoin(messages, messages.c.call_id == calls.c.id)
+            .where(
+                recordings.c.what == "message",
+                recordings.c.reference.is_not(None),
+                recordings.c.quality != "",
+                recordings.c.created_at < self._spool.utc() - LATE,
+                or_(calls.c.ended_at.is_(None), calls.c.problem != ""),
+                messages.c.id.is_(None),
+            )
+        )
+        with self._spool.store.read() as connection:
+            rows = [Recording(**row._mapping) for row in connection.execute(left)]
+        return [made for row in rows for made in self._message(row)]
+
+    def _keep(self, message: Message) -> list[str]:
+        with self._spool.store.write() as connection:
+            values = {name: getattr(message, name) for name in Message.__slots__}
+            return [message.id] if insert_new(connection, messages, [values]) else []
+
+
+def _began(note: Mapping[str, str]) -> datetime:
+    text = note.get("began", note.get("time", ""))
+    if re.fullmatch(r"\d{1,10}", text):
+        return datetime.fromtimestamp(int(text), UTC)
+    return datetime.fromtimestamp(0, UTC)  # a note that says nothing is old

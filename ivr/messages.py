@@ -1,0 +1,120 @@
+"""What callers leave for the people of a line: messages, complaints, suggestions, who they are.
+
+Rules this module keeps:
+
+- A message is made of what the flow asked to be kept, once: the same wish of the same call makes
+  the same message, however often it is tried.
+- Its due time is reckoned from the promise that the line makes, when it is made.
+- A message belongs to whoever claims it first; two processes never get the same one.
+- What blocks says so: on an event loop it goes through `clock.in_executor`.
+
+Serves XJCA-6.4d, LKL-4.3, EMS-10, EMS-15, EMS-16, TEL-2.5a, INF-4, WRK-3.2.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+
+from sqlalchemy import select, update
+
+from ivr.actions import Keep
+from ivr.directory import normal
+from ivr.hours import Hours
+from ivr.store import Call, Contact, Message, Store, write_rows
+from ivr.tables import calls, messages, recordings
+
+OWN = ("contact", "recording", "quality", "staff_number", "item")
+"""Values of a `Keep` that have a column of their own under the same name."""
+
+
+def message_id(source_key: str) -> str:
+    """The id of the message with this source."""
+    return "m" + hashlib.sha256(source_key.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def kept(
+    call: Call, wish: Keep, hours: Hours, at: datetime, seconds: float = 0.0
+) -> Message | Contact:
+    """The row that a wish asks for, made at this time. Pure.
+
+    `seconds` is the length of the recording. Raises BadFile if the promise is no promised time.
+    """
+    values = dict(wish.values)
+    if wish.kind == "caller":
+        number = normal(call.caller) or normal(values.get("contact", ""))
+        if number:
+            return Contact(call.hotline, number, {k: v for k, v in values.items() if v}, at)
+    own = {name: values.pop(name, "") for name in OWN}
+    source_key = f"{call.id}#{wish.id}"
+    return Message(
+        id=message_id(source_key),
+        source="call",
+        source_key=source_key,
+        hotline=call.hotline,
+        kind=wish.kind,
+        created_at=at,
+        call_id=call.id,
+        caller=call.caller,
+        surname_recording=values.pop("surname", ""),
+        seconds=seconds,
+        fields={name: value for name, value in values.items() if value},
+        within=wish.within,
+        due_at=hours.due(at, wish.within) if wish.within else None,
+        **own,
+    )
+
+
+def keep(store: Store, call: Call, wish: Keep, hours: Hours, at: datetime) -> str:
+    """Keep what a call wishes; blocks until it is committed. Returns its reference.
+
+    Raises StorageFailed. The call itself must be committed before.
+    """
+    recording = dict(wish.values).get("recording", "")
+    with store.write() as connection:
+        seconds = connection.execute(
+            select(recordings.c.seconds).where(recordings.c.reference == recording)
+        ).scalar()
+        row = kept(call, wish, hours, at, seconds or 0.0)
+        write_rows(connection, type(row), [row])
+    return row.id if isinstance(row, Message) else f"{row.hotline}/{row.number}"
+
+
+def claim(store: Store, message: str, state: str = "taken", expected: str = "new") -> bool:
+    """Take a message on (or close it: `done`, expected `taken`); False if somebody was faster.
+    Blocks. Raises StorageFailed."""
+    with store.write() as connection:
+        changed = connection.execute(
+            update(messages)
+            .where(messages.c.id == message, messages.c.state == expected)
+            .values(state=state)
+        )
+        return changed.rowcount == 1
+
+
+def listed(
+    store: Store,
+    *,
+    hotline: str | None = None,
+    state: str | None = None,
+    call_id: str | None = None,
+    limit: int = 100,
+) -> list[Message]:
+    """Messages, the latest first. Blocks. Raises StorageFailed."""
+    query = select(messages).order_by(messages.c.created_at.desc(), messages.c.id).limit(limit)
+    if hotline is not None:
+        query = query.where(messages.c.hotline == hotline)
+    if state is not None:
+        query = query.where(messages.c.state == state)
+    if call_id is not None:
+        query = query.where(messages.c.call_id == call_id)
+    with store.read() as connection:
+        return [Message(**row._mapping) for row in connection.execute(query)]
+
+
+def call_named(store: Store, system: str, uniqueid: str) -> str | None:
+    """The id of the call that Asterisk knows by these names, None if we never had it. Blocks."""
+    query = select(calls.c.id).where(calls.c.system == system, calls.c.uniqueid == uniqueid)
+    with store.read() as connection:
+        found = connection.execute(query).scalar()
+    return None if found is None else str(found)
