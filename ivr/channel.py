@@ -124,6 +124,11 @@ class Channel:
         """Asterisk's name of the channel."""
         return self._session.environment.get("channel", "")
 
+    @property
+    def doing(self) -> Foreground | None:
+        """What is being done now."""
+        return self._doing
+
     def want(self, action: Foreground) -> None:
         """Do this from now on, in place of what is being done."""
         self._wanted = action

@@ -24,6 +24,7 @@ from rich.table import Table
 
 from ivr import logs
 from ivr.document import BadFile
+from ivr.store import StorageFailed
 
 app = typer.Typer(
     name="sansheng",
@@ -82,6 +83,28 @@ def show(rows: Sequence[dict[str, Any]], as_json: bool, title: str = "") -> None
     out.print(table)
 
 
+# ---------------------------------------------------------------- the service
+
+
+@app.command()
+def serve(
+    agi: Annotated[str, typer.Option(help="Where to listen for Asterisk.")] = "127.0.0.1:4573",
+    manager: Annotated[str, typer.Option(help="HOST:PORT of AMI, or none.")] = "127.0.0.1:5038",
+    most: Annotated[int, typer.Option(help="Calls at once, at most.")] = 2000,
+    database: Annotated[str, typer.Option(help="Database, as SQLAlchemy writes it.")] = "",
+) -> None:
+    """Take calls from Asterisk until told to stop (服务)."""
+    from ivr import serve as service
+
+    as_json = not sys.stderr.isatty()
+    logs.configure(level=os.environ.get("SANSHENG_LOG", "info"), as_json=as_json)
+    database = database or HERE.database
+    try:
+        service.run(service.settings_from(HERE.root, database, agi, manager, most, os.environ))
+    except (ValueError, OSError, StorageFailed) as error:
+        raise Refused(str(error)) from error
+
+
 # ---------------------------------------------------------------- lines and prompts
 
 
@@ -137,10 +160,17 @@ def simulate(
     raise typer.Exit(1 if wrong else 0)
 
 
+class Refused(Exception):
+    """A command cannot do what it was asked; the message says why and what to do."""
+
+
 def main() -> None:
-    """The entry point. A bad file is told by line."""
+    """The entry point. A bad file is told by line, anything else we know in one sentence."""
     try:
         app()
+    except Refused as error:
+        err.print(f"[red]{error}[/]")
+        raise SystemExit(2) from None
     except BadFile as error:
         for problem in error.problems:
             sys.stderr.write(f"{problem}\n")

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -62,6 +62,7 @@ class House(Protocol):
     sounds: Path
     spool: Path
     threshold: int
+    on_entry: Callable[[Driver, Event | actions.Action], None] | None
 
     def parts(self, line: str, prompt: str, slots: dict[str, str]) -> Sequence[Part]: ...
     async def look_up(self, call: store.Call, line: Line, wish: actions.LookUp) -> Event: ...
@@ -101,6 +102,11 @@ class Driver:
     def row(self) -> store.Call:
         """The call's record so far."""
         return self._fold.call
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the call began to ring."""
+        return self._base + self.clock.now() - self._began
 
     @property
     def state(self) -> Call:
@@ -173,10 +179,12 @@ class Driver:
             self._house.journal.append(what)
             return
         self._seq += 1
-        at = round((self._base + self._house.clock.now() - self._began) * 1000)
+        at = round(self.elapsed * 1000)
         entry = Entry(self._fold.call.id, self._seq, at, what)
         self._fold.take(entry)
         self._house.journal.append(entry)
+        if self._house.on_entry is not None:
+            self._house.on_entry(self, what)
 
     # -- actions out
 
@@ -238,7 +246,7 @@ class Driver:
 
     def rung(self) -> float:
         """How long the caller has heard it ringing, in seconds."""
-        return self._base + self.clock.now() - self._began
+        return self.elapsed
 
     async def take(self, what: str, slices: Sequence[str]) -> Taken:
         with self.clock.busy("a recording"):

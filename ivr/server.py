@@ -80,6 +80,7 @@ class Service:
     drivers: dict[str, Driver] = field(default_factory=dict)
     draining: bool = False
     on_over: Callable[[Driver], None] | None = None
+    on_entry: Callable[[Driver, Event | actions.Action], None] | None = None
     _calls: set[asyncio.Task[None]] = field(default_factory=set)
     _errands: set[asyncio.Task[Any]] = field(default_factory=set)
     _server: asyncio.Server | None = None

@@ -1,0 +1,178 @@
+"""The service's back door for ops on the same machine: which calls are up, end one, watch them.
+
+Rules this module keeps:
+
+- A Unix socket that only the service's own user can open; one JSON request a line, JSON back.
+- `watch` streams what happens in calls as it happens; numbers and recordings are masked.
+- Nothing here changes a call but by an event, like any other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from ivr.actions import Action, HangUp, Listen, Music, PickUp, Record, Ring, Say
+from ivr.driver import Driver
+from ivr.events import Event
+from ivr.redact import mask
+from ivr.server import Service
+
+WAITING_FOR = {
+    Ring: "to answer",
+    PickUp: "to answer",
+    Say: "our own prompt",
+    Listen: "a key or a voice",
+    Music: "a back end or a person",
+    Record: "the caller's message",
+    HangUp: "the end",
+}
+"""What a call waits for, by what is being done."""
+QUEUE = 1000
+"""Lines that a slow watcher may be behind before it is dropped."""
+
+
+def path(root: Path) -> Path:
+    """Where the socket is, under the data root."""
+    return Path(os.environ.get("SANSHENG_CONTROL") or root / "var/control.sock")
+
+
+class Control:
+    """The service's side."""
+
+    def __init__(self, service: Service, at: Path) -> None:
+        self._service = service
+        self._at = at
+        self._server: asyncio.Server | None = None
+        self._watchers: set[asyncio.Queue[str]] = set()
+
+    async def listen(self) -> None:
+        """Open the socket; one left by a service that died is replaced."""
+        self._at.parent.mkdir(parents=True, exist_ok=True)
+        self._at.unlink(missing_ok=True)
+        before = os.umask(0o177)
+        try:
+            self._server = await asyncio.start_unix_server(self._serve, str(self._at))
+        finally:
+            os.umask(before)
+
+    async def close(self) -> None:
+        """Close and remove the socket."""
+        if self._server is not None:
+            self._server.close()
+            self._at.unlink(missing_ok=True)
+
+    def happened(self, driver: Driver, what: Event | Action) -> None:
+        """Something happened in a call; tell those who watch."""
+        if not self._watchers:
+            return
+        line = json.dumps(self._told(driver, what), ensure_ascii=False)
+        for watcher in list(self._watchers):
+            if watcher.qsize() >= QUEUE:
+                self._watchers.discard(watcher)
+            else:
+                watcher.put_nowait(line)
+
+    def _told(self, driver: Driver, what: Event | Action) -> dict[str, Any]:
+        told: dict[str, Any] = {
+            "call": driver.row.id,
+            "line": driver.line.name,
+            "caller": driver.row.caller,
+            "what": type(what).__name__,
+            "at": round(driver.elapsed, 3),
+        }
+        if isinstance(what, Say):
+            told["prompt"] = what.prompt
+            told["slots"] = dict(what.slots)
+            told["text"] = self._service.hotlines.library.text(
+                driver.line.name, what.prompt, dict(what.slots)
+            )
+        elif hasattr(what, "digit"):
+            told["digit"] = what.digit
+        return told
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            request = json.loads(await asyncio.wait_for(reader.readline(), 5))
+            async for answer in self._answer(request):
+                writer.write((answer + "\n").encode())
+                await writer.drain()
+        except (ValueError, TimeoutError, ConnectionError, BrokenPipeError):
+            return
+        finally:
+            writer.close()
+
+    async def _answer(self, request: dict[str, Any]) -> AsyncIterator[str]:
+        match request.get("ask"):
+            case "live":
+                yield json.dumps([self.live(one) for one in self._service.drivers.values()])
+            case "hangup":
+                yield json.dumps({"ended": self._end(str(request.get("call", "")))})
+            case "maintenance":
+                yield json.dumps({"maintenance": self._maintain(request)})
+            case "watch":
+                async for line in self._watch():
+                    yield line
+            case _:
+                yield json.dumps({"error": "ask live, hangup, maintenance or watch"})
+
+    def live(self, one: Driver) -> dict[str, Any]:
+        """One call that is up, for ops."""
+        doing = one.channel.doing
+        return {
+            "call": one.row.id,
+            "line": one.line.name,
+            "caller": mask(one.row.caller),
+            "state": one.state.where,
+            "seconds": round(one.elapsed, 1),
+            "since_sign_of_life": round(one.clock.now() - one.last_sign, 1),
+            "waits_for": WAITING_FOR.get(type(doing), "") if doing else "",
+        }
+
+    def _end(self, call: str) -> int:
+        ended = [one for one in self._service.drivers.values() if one.row.id == call]
+        for one in ended:
+            one.end()
+        return len(ended)
+
+    def _maintain(self, request: dict[str, Any]) -> list[str]:
+        lines = request.get("lines") or list(self._service.hotlines.lines)
+        for line in lines:
+            if request.get("on"):
+                self._service.maintenance.add(line)
+            else:
+                self._service.maintenance.discard(line)
+        return sorted(self._service.maintenance)
+
+    async def _watch(self) -> AsyncIterator[str]:
+        queue: asyncio.Queue[str] = asyncio.Queue()
+        self._watchers.add(queue)
+        try:
+            yield json.dumps({"what": "watching"})
+            while True:
+                yield await queue.get()
+        finally:
+            self._watchers.discard(queue)
+
+
+class NoService(Exception):
+    """No service is running here (its control socket does not answer)."""
+
+
+async def ask(at: Path, request: dict[str, Any]) -> AsyncIterator[Any]:
+    """Ask the service; its answers one by one. Raises NoService."""
+    try:
+        reader, writer = await asyncio.open_unix_connection(str(at), limit=1 << 20)
+    except OSError as error:
+        raise NoService(f"no service answers at {at}: start it with `sansheng serve`") from error
+    try:
+        writer.write((json.dumps(request) + "\n").encode())
+        await writer.drain()
+        while line := await reader.readline():
+            yield json.loads(line)
+    finally:
+        writer.close()

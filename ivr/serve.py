@@ -1,0 +1,267 @@
+"""Puts the service together and keeps it running: `sansheng serve`.
+
+Rules this module keeps:
+
+- What is missing is said before the first call: a bad file, a database that does not answer, a
+  port in use. Without a manager the service still works by keys, and says so.
+- SIGTERM lets the calls that are up end; a second one ends them at once. SIGHUP reads flows,
+  hotlines and texts again; a mistake in them changes nothing but the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import resource
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+import uvloop
+
+from ivr import actions, control, hotlines, lookup, lookup_settings, masters, store
+from ivr.clock import SystemClock
+from ivr.desk import Desk
+from ivr.document import BadFile
+from ivr.events import Event
+from ivr.flow import Line
+from ivr.hotlines import Hotlines
+from ivr.journal import Writer
+from ivr.manager import Manager, ManagerDown, ManagerRefused
+from ivr.server import Service
+from ivr.spool import Spool
+from ivr.store import Store
+
+DRAIN = 600.0
+"""Seconds that calls may go on after SIGTERM."""
+TIDY = 30.0
+"""Seconds between two looks into the spool."""
+CLOCK_TRIES = 3
+
+log = structlog.get_logger("serve")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where everything is. `sounds` and `spool` are as Asterisk calls them; `service_spool` is
+    the spool as this process calls it. `manager` is None to run without."""
+
+    root: Path
+    database: str
+    agi: tuple[str, int]
+    manager: tuple[str, int] | None
+    manager_user: str
+    manager_secret: str
+    sounds: Path
+    spool: Path
+    service_spool: Path
+    recordings: Path
+    system: str
+    most: int
+    drain: float = DRAIN
+
+
+class LookUps:
+    """The back ends of every line."""
+
+    def __init__(self, lines: Hotlines, clock: SystemClock, root: Path) -> None:
+        self._asks = {
+            name: lookup.Lookups(lookup_settings.parse(line.document), clock=clock, root=root)
+            for name, line in lines.lines.items()
+        }
+
+    async def __call__(self, call: store.Call, line: Line, wish: actions.LookUp) -> Event:
+        return await self._asks[line.name].ask(wish)
+
+    async def close(self) -> None:
+        for one in self._asks.values():
+            await one.close()
+
+
+def run(settings: Settings) -> None:
+    """Serve until told to stop. Raises BadFile, OSError, StorageFailed before the first call."""
+    _raise_descriptor_limit()
+    loaded = hotlines.load(settings.root)
+    masters.prepare(settings.root, settings.sounds)
+    database = Store(settings.database)
+    database.upgrade()
+    uvloop.run(_serve(settings, loaded, database))
+
+
+def _raise_descriptor_limit() -> None:
+    """As many sockets as the system lets us have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+async def _serve(settings: Settings, loaded: Hotlines, database: Store) -> None:
+    clock = SystemClock()
+    journal = Writer(database, clock=clock)
+    spool = Spool(database, spool=settings.service_spool, folder=settings.recordings, utc=clock.utc)
+    service = Service(
+        clock=clock,
+        hotlines=loaded,
+        journal=journal,
+        desk=Desk(database, spool, clock, lambda line: service.hotlines.hours[line]),
+        lookups=LookUps(loaded, clock, settings.root),
+        sounds=settings.sounds,
+        spool=settings.spool,
+        system=settings.system,
+        most=settings.most,
+    )
+    desk = service.desk
+    assert isinstance(desk, Desk)
+    service.other_scripts = {"collect": desk.collect}
+    manager = await _manager(settings, service)
+    back_door = control.Control(service, control.path(settings.root))
+    service.on_entry = back_door.happened
+    stopping = _signals(settings, service)
+    host, port = settings.agi
+    await service.listen(host, port)
+    await back_door.listen()
+    tidying = asyncio.create_task(_tidy(clock, desk, manager))
+    log.info("ready", agi=f"{host}:{port}", lines=sorted(loaded.lines))
+    try:
+        await stopping.wait()
+        log.info("draining", calls=len(service.drivers))
+        stopping.clear()
+        await _drain(settings, service, stopping)
+    finally:
+        tidying.cancel()
+        await asyncio.gather(tidying, return_exceptions=True)
+        await back_door.close()
+        await service.close()
+        if manager is not None:
+            await manager.stop()
+        if isinstance(service.lookups, LookUps):
+            await service.lookups.close()
+        await clock.in_executor(journal.close)
+        clock.close()
+        database.close()
+        log.info("stopped")
+
+
+async def _drain(settings: Settings, service: Service, again: asyncio.Event) -> None:
+    drained = asyncio.create_task(service.drain(settings.drain))
+    told = asyncio.create_task(again.wait())
+    await asyncio.wait({drained, told}, return_when=asyncio.FIRST_COMPLETED)
+    for task in (drained, told):
+        task.cancel()
+    await asyncio.gather(drained, told, return_exceptions=True)
+
+
+async def _manager(settings: Settings, service: Service) -> Manager | None:
+    if settings.manager is None:
+        log.warning("no manager: keys only, no voices, nobody can be rung")
+        return None
+    host, port = settings.manager
+    manager = Manager(
+        host,
+        port,
+        settings.manager_user,
+        settings.manager_secret,
+        clock=service.clock,
+        on_event=service.manager_event,
+        wants=lambda name, channel: not channel or channel in service.drivers,
+    )
+    await manager.start()
+    service.bell = manager
+    if manager.connected:
+        service.clock_offset = await _clock_offset(manager, service)
+    else:
+        log.warning("the manager does not answer; trying again", problem=manager.problem)
+    return manager
+
+
+async def _clock_offset(manager: Manager, service: Service) -> float:
+    """How far our clock is ahead of Asterisk's, in seconds; the quickest of a few answers."""
+    best = (float("inf"), 0.0)
+    for _ in range(CLOCK_TRIES):
+        before = service.clock.utc().timestamp()
+        try:
+            answer = await manager.action("Ping")
+        except (ManagerDown, ManagerRefused):
+            return 0.0
+        after = service.clock.utc().timestamp()
+        with contextlib.suppress(KeyError, ValueError):
+            theirs = float(answer["Timestamp"])
+            best = min(best, (after - before, (before + after) / 2 - theirs))
+    return best[1] if abs(best[1]) > best[0] else 0.0
+
+
+async def _tidy(clock: SystemClock, desk: Desk, manager: Manager | None) -> None:
+    """Take in what callers left while we were away, now and from time to time."""
+    while True:
+        try:
+            if manager is not None and manager.connected:
+                await manager.action("Originate", COLLECT)
+            else:
+                await desk.tidy()
+        except (ManagerDown, ManagerRefused, OSError, store.StorageFailed) as error:
+            log.warning("messages could not be taken in; trying again", why=str(error))
+        await clock.sleep(TIDY)
+
+
+COLLECT: Mapping[str, str] = {
+    "Channel": "Local/s@sansheng-collect/n",
+    "Context": "sansheng-collect",
+    "Exten": "wait",
+    "Priority": "1",
+    "Async": "true",
+}
+"""Rings the dialplan's door through which its notes are read."""
+
+
+def _signals(settings: Settings, service: Service) -> asyncio.Event:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    loop.add_signal_handler(signal.SIGHUP, _reload, settings, service)
+    return stopping
+
+
+def _reload(settings: Settings, service: Service) -> None:
+    try:
+        loaded = hotlines.load(settings.root)
+        lookups = LookUps(loaded, SystemClock(), settings.root)
+    except BadFile as error:
+        for problem in error.problems:
+            log.error("not reloaded", problem=str(problem))
+        return
+    service.reload(loaded)
+    service.lookups = lookups
+    log.info("reloaded", lines=sorted(loaded.lines))
+
+
+def settings_from(
+    root: Path, database: str, agi: str, manager: str, most: int, environment: Mapping[str, str]
+) -> Settings:
+    """Settings from the command line and the environment. Raises ValueError with a sentence."""
+    sounds = Path(environment.get("SANSHENG_SOUNDS") or root / "var/sounds")
+    spool = Path(environment.get("SANSHENG_SPOOL") or root / "var/recordings/spool")
+    return Settings(
+        root=root,
+        database=database,
+        agi=address(agi),
+        manager=None if manager == "none" else address(manager),
+        manager_user=environment.get("SANSHENG_MANAGER_USER", "sansheng"),
+        manager_secret=environment.get("SANSHENG_MANAGER_SECRET", ""),
+        sounds=sounds,
+        spool=spool,
+        service_spool=Path(environment.get("SANSHENG_SERVICE_SPOOL") or spool),
+        recordings=Path(environment.get("SANSHENG_RECORDINGS") or root / "var/recordings/kept"),
+        system=environment.get("SANSHENG_SYSTEM", "sansheng"),
+        most=most,
+    )
+
+
+def address(text: str) -> tuple[str, int]:
+    """HOST:PORT as a pair. Raises ValueError with a sentence."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise ValueError(f"'{text}' is no address: write HOST:PORT, e.g. 127.0.0.1:4573")
+    return host.strip("[]"), int(port)
