@@ -62,8 +62,8 @@ def test_a_database_of_a_newer_version_is_left_alone_and_says_so(store: Store) -
 
 def test_processes_that_start_together_make_the_tables_once(url: str) -> None:
     code = f"from ivr.store import Store; s = Store({url!r}); s.upgrade(); s.close()"
-    starting = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(3)]
-    assert [process.wait(30) for process in starting] == [0, 0, 0]
+    starting = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
+    assert [process.wait(30) for process in starting] == [0, 0]
 
 
 @pytest.mark.parametrize("how", ["update", "delete", "behind the row triggers' back"])

@@ -80,7 +80,7 @@ def run(code: str, *arguments: str) -> subprocess.Popen[str]:
 
 
 def test_two_processes_journal_and_claim_at_once(store: Store, url: str) -> None:
-    calls, rows = 30, 40
+    calls, rows = 20, 40
     with store.write() as connection:
         names = [f"m{number}" for number in range(calls)]
         left = [Message(name, "call", name, "ems", "message", NOON) for name in names]
