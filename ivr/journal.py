@@ -46,7 +46,7 @@ BATCH = 1000
 """Rows in one transaction, at most."""
 
 LIMIT = 100_000
-"""Rows that may wait for the disk, about 20 s of 5,000 calls; more raises JournalFull."""
+"""Rows that may wait for the disk, 20 s of 5,000 calls; more raises JournalFull."""
 
 RETRY = (0.1, 0.2, 0.5, 1.0)
 """Pauses between attempts when storage fails, in seconds; the last one repeats."""
@@ -174,7 +174,8 @@ class Writer:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
         with self._lock:
-            self._check(call_id)
+            if why := self._refused.get(call_id or ""):
+                raise StorageFailed(why)
             if self._settled >= self._appended:
                 return
             if self.trouble:
@@ -182,11 +183,6 @@ class Writer:
             self._barriers.append(_Barrier(self._appended, call_id, loop, future))
         with self._clock.busy("journal"):
             await future
-
-    def _check(self, call_id: str | None) -> None:
-        why = self._refused.get(call_id) if call_id is not None else None
-        if why:
-            raise StorageFailed(why)
 
     def close(self, timeout: float = 15.0) -> None:
         """Write what is left and end the thread; blocks for `timeout` seconds at most.
@@ -206,10 +202,14 @@ class Writer:
 
     def _run(self) -> None:
         more = True
-        while more:
-            more, rows = self._gather()
-            if rows and not self._keep_at_it(rows):
-                return
+        try:
+            while more:
+                more, rows = self._gather()
+                if rows and not self._keep_at_it(rows):
+                    return
+        except Exception:
+            log.exception("the journal's thread died of a fault of ours; nothing can be promised")
+            self._fail("the journal's thread died")
 
     def _gather(self) -> tuple[bool, list[Item]]:
         rows: list[Item] = []
@@ -276,7 +276,8 @@ class Writer:
             self.written += len(rows) - len(refused)
             self._settled += len(rows)
             for row, why in refused:
-                self._refused.setdefault(_call_of(row) or "", f"a row was refused: {why}")
+                if of := _call_of(row):
+                    self._refused.setdefault(of, f"a row was refused: {why}")
             due = [one for one in self._barriers if one.target <= self._settled]
             self._barriers = [one for one in self._barriers if one.target > self._settled]
         for one in due:
