@@ -21,6 +21,7 @@ from ivr.channel import Taken
 from ivr.clock import Clock
 from ivr.flow import Line
 from ivr.hours import Hours
+from ivr.intake import Intake
 from ivr.spool import Spool
 from ivr.store import StorageFailed, Store
 
@@ -61,7 +62,7 @@ class Desk:
     async def collect(self, session: Session) -> None:
         """Read the dialplan's notes over an AGI session of its own, and take their messages in."""
         while notes := await self._notes(session):
-            taken = await self._clock.in_executor(self._spool.intake, notes)
+            taken = await self._clock.in_executor(Intake(self._spool).run, notes)
             for name in taken.done:
                 await session.command("DATABASE DELTREE", f"{FAMILY}/{name}")
             self._tell(taken.messages)
@@ -85,7 +86,7 @@ class Desk:
 
     async def tidy(self) -> None:
         """Take in what is left in the spool of calls that nobody works on any more."""
-        taken = await self._clock.in_executor(self._spool.intake, {})
+        taken = await self._clock.in_executor(Intake(self._spool).run, {})
         self._tell(taken.messages)
 
     def _tell(self, taken: Sequence[str]) -> None:

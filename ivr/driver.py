@@ -248,6 +248,11 @@ class Driver:
         """How long the caller has heard it ringing, in seconds."""
         return self.elapsed
 
+    def recording_begins(self, name: str, what: str) -> None:
+        """Written down first, so that a recording left by a crash still knows its call."""
+        row = store.Recording(name, what, self.clock.utc(), self._fold.call.id)
+        self._house.journal.append(row)
+
     async def take(self, what: str, slices: Sequence[str]) -> Taken:
         with self.clock.busy("a recording"):
             return await self._house.desk.take(self._fold.call, what, slices)
