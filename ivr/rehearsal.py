@@ -4,16 +4,20 @@ Rules this module keeps:
 
 - The world of a scenario that gives none is an ordinary working day: everybody is at work, and
   the caller's number is withheld.
+- Where a world expects its lookups to take otherwise than the line's settings say, the line is
+  compiled anew with that; nothing else of it changes.
 - What a scenario file holds is compared with what happened, and every difference is told.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from ivr import simulate
+from ivr import flow, simulate
 from ivr.etiquette import Mark, marks
 from ivr.events import Offered
 from ivr.flow import Line
@@ -29,6 +33,29 @@ def line_of(scenario: Scenario, hotlines: Hotlines) -> tuple[Line, str]:
     """The line a scenario calls, and the number dialled. Raises KeyError."""
     line = hotlines.lines[scenario.hotline]
     return line, scenario.number or next(iter(line.numbers))
+
+
+def expecting(hotline: str, expected: float | None, hotlines: Hotlines) -> Hotlines:
+    """The lines, but one that expects all its lookups to take so many seconds (None: no change).
+    Raises KeyError."""
+    if expected is None:
+        return hotlines
+    body = json.loads(hotlines.bodies[hotline])
+    for lookup in body["hotline"]["lookups"].values():
+        lookup["expected"] = f"{expected:g} s"
+    text = json.dumps(body, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    line = flow.from_body(text)
+    return replace(
+        hotlines,
+        lines={**hotlines.lines, hotline: line},
+        numbers={**hotlines.numbers, **dict.fromkeys(line.numbers, line)},
+        bodies={**hotlines.bodies, hotline: text},
+    )
+
+
+def expected(scenario: Scenario) -> float | None:
+    """How long the lookups of a scenario's world are expected to take, if it says so."""
+    return scenario.world.lookup.expected if scenario.world.lookup else None
 
 
 def begins_at(scenario: Scenario, line: Line) -> datetime:
@@ -47,6 +74,7 @@ def offered(scenario: Scenario, hotlines: Hotlines) -> Offered:
 
 def rehearse(scenario: Scenario, hotlines: Hotlines) -> Outcome:
     """Run one scenario at core level."""
+    hotlines = expecting(scenario.hotline, expected(scenario), hotlines)
     line, _ = line_of(scenario, hotlines)
 
     def seconds(prompt: str, slots: object) -> float:

@@ -28,12 +28,16 @@ from ivr.golden import GOLDEN
 from ivr.golden import update as update
 
 LEVELS = ("core", "wire", "live")
+QUALITIES = ("fine", "quiet", "noisy", "clipped")
 KEY_GAP = 0.25
 """Seconds from one key to the next."""
 
 AFTER_WAIT = 0.3
 OVER_WAIT = 0.5
 """Seconds from a cue to the act, where the step gives none: after a prompt, over a prompt."""
+
+THEN_WAIT = 0.3
+"""Seconds from the end of an act to what the same step does then."""
 
 
 # ---------------------------------------------------------------- what a caller can do
@@ -48,9 +52,10 @@ class Press:
 
 @dataclass(frozen=True, slots=True)
 class Speak:
-    """Speak for so many seconds."""
+    """Speak for so many seconds. `quality` is how it comes over when it is recorded."""
 
     seconds: float
+    quality: str = "fine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,23 +83,30 @@ Act = Press | Speak | Hum | HangUpAct | OpsHangUp
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing the caller does: `wait` seconds after `prompt` ended (or, if `over`, began)."""
+    """One thing the caller does: `wait` seconds after `prompt` ended (or, if `over`, began).
+
+    `then` is done `THEN_WAIT` seconds after the act is over: `#` after a message has been
+    spoken, speaking on after a breath, or hanging up.
+    """
 
     prompt: str
     over: bool
     wait: float
     act: Act
     line: int = 0
+    then: Act | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class LookupWorld:
     """How a back end answers: after so many seconds, with values, or None if it has nothing
-    (`missing`), or not at all (`fails`)."""
+    (`missing`), or not at all (`fails`). `expected` is how long the line expects it to take, in
+    seconds, None for the line's own setting."""
 
     after: float = 0.0
     answer: Values | None = None
     fails: bool = False
+    expected: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +127,11 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One scenario file. `hears`, `record` and `ends` are None where the file has none yet."""
+    """One scenario file. `hears`, `record` and `ends` are None where the file has none yet.
+
+    `breaks` are the clauses whose rules this call must break, because it reached us too late to
+    keep them; every other rule must be kept.
+    """
 
     name: str
     path: Path
@@ -123,6 +139,7 @@ class Scenario:
     hotline: str
     number: str | None = None
     shows: tuple[str, ...] = ()
+    breaks: tuple[str, ...] = ()
     levels: tuple[str, ...] = LEVELS
     world: World = World()
     caller: tuple[Step, ...] = ()
@@ -180,21 +197,24 @@ class ScriptedCaller:
             return []
         self.next += 1
         self._cued = occurrence
-        acts: list[tuple[float, Act]]
-        if isinstance(step.act, Press):
-            acts = [
-                (round(step.wait + n * KEY_GAP, 6), Press(key))
-                for n, key in enumerate(step.act.keys)
-            ]
-        else:
-            acts = [(step.wait, step.act)]
+        acts = _timed(step.wait, step.act)
+        if step.then is not None:
+            lasts = step.act.seconds if isinstance(step.act, Speak | Hum) else 0.0
+            acts += _timed(acts[-1][0] + lasts + THEN_WAIT, step.then)
         self._done_at = now + acts[-1][0]
         return acts
 
 
+def _timed(wait: float, act: Act) -> list[tuple[float, Act]]:
+    """An act in so many seconds; keys are pressed one by one."""
+    if not isinstance(act, Press):
+        return [(round(wait, 6), act)]
+    return [(round(wait + n * KEY_GAP, 6), Press(key)) for n, key in enumerate(act.keys)]
+
+
 # ---------------------------------------------------------------- reading
 
-_KEYS = frozenset({"scenario", "line", "number", "shows", "levels", "world", "caller"})
+_KEYS = frozenset({"scenario", "line", "number", "shows", "breaks", "levels", "world", "caller"})
 _WORLD = frozenset({"time", "rung", "caller", "lookup", "store", "maintenance"})
 _ACTS = ("press", "speak", "say", "hum", "hang_up", "ops")
 
@@ -264,6 +284,7 @@ def read(path: Path, root: Path | None = None) -> Scenario:
         hotline=reader.text(document["line"]) if "line" in document else "",
         number=reader.text(document["number"]) if "number" in document else None,
         shows=reader.texts(document["shows"]) if "shows" in document else (),
+        breaks=reader.texts(document["breaks"]) if "breaks" in document else (),
         levels=_levels(reader, document),
         world=_world(reader, world),
         caller=_caller(reader, document.get("caller")),
@@ -330,7 +351,7 @@ def _world(reader: _Reader, given: Map) -> World:
 
 def _lookup(reader: _Reader, value: Any) -> LookupWorld:
     given = reader.mapping(value)
-    reader.keys(given, {"after", "answer", "missing", "fails"})
+    reader.keys(given, {"after", "answer", "missing", "fails", "expected"})
     how = [key for key in ("answer", "missing", "fails") if key in given]
     if len(how) != 1:
         reader.bad(
@@ -345,6 +366,9 @@ def _lookup(reader: _Reader, value: Any) -> LookupWorld:
         after=reader.take(files.seconds, given["after"], 0.0) if "after" in given else 0.0,
         answer=reader.values(given["answer"]) if "answer" in given else None,
         fails=flags.get("fails", False),
+        expected=reader.take(files.seconds, given["expected"], 0.0)
+        if "expected" in given
+        else None,
     )
 
 
@@ -364,7 +388,7 @@ def _caller(reader: _Reader, value: Any) -> tuple[Step, ...]:
 
 
 def _step(reader: _Reader, given: Map) -> Step:
-    reader.keys(given, ["after", "over", "wait", *_ACTS])
+    reader.keys(given, ["after", "over", "wait", "quality", "then", *_ACTS])
     cues = [key for key in ("after", "over") if key in given]
     acts = [key for key in _ACTS if key in given]
     if len(cues) != 1:
@@ -377,9 +401,26 @@ def _step(reader: _Reader, given: Map) -> Step:
         prompt=reader.text(given[cues[0]]) if cues else "",
         over=over,
         wait=reader.take(files.seconds, given["wait"], wait) if "wait" in given else wait,
-        act=_act(reader, acts[0], given[acts[0]]) if acts else HangUpAct(),
+        act=_quality(reader, given, _act(reader, acts[0], given[acts[0]])) if acts else HangUpAct(),
         line=given.line,
+        then=_then(reader, given["then"]) if "then" in given else None,
     )
+
+
+def _quality(reader: _Reader, given: Map, act: Act) -> Act:
+    if "quality" not in given:
+        return act
+    if not isinstance(act, Speak):
+        reader.bad(given["quality"], "F907", "only a voice has a quality", "give say or speak")
+        return act
+    return Speak(act.seconds, reader.choice(given["quality"], QUALITIES))
+
+
+def _then(reader: _Reader, value: Any) -> Act:
+    text = reader.text(value)
+    if text == "hang_up":
+        return HangUpAct()
+    return _act(reader, "speak" if text.endswith("s") else "press", value)
 
 
 def _act(reader: _Reader, name: str, value: Any) -> Act:

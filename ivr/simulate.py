@@ -102,6 +102,7 @@ class _World:
     sounding: _Sounding | None = None
     voice_until: float = -1.0
     voiced: float = 0.0
+    quality: str = "fine"
     script: ScriptedCaller = field(init=False)
 
     def __post_init__(self) -> None:
@@ -172,8 +173,7 @@ class _World:
             case actions.Listen(id=number, seconds=length):
                 self.later(length, lambda: self.silence(number))
             case actions.HearOut(id=number, quiet=quiet, limit=limit):
-                wait = max(0.0, min(limit, self.voice_until + quiet - self.now))
-                self.answer_later(wait, number, events.HeardOut(number))
+                self.later(0, lambda: self.heard_out(number, quiet, self.now + limit))
             case actions.Record():
                 self.voiced = 0.0
                 self.later(BEEP + wish.quiet, lambda: self.quiet_in_recording(wish))
@@ -201,6 +201,16 @@ class _World:
             self.later(0.05, lambda: self.silence(number))
         else:
             self.happen(events.Silence(number))
+
+    def heard_out(self, number: int, quiet: float, until: float) -> None:
+        """Answer once the caller has been quiet for long enough; one who goes on is waited for."""
+        if number != self.call.foreground:
+            return
+        left = min(until, self.voice_until + quiet) - self.now
+        if left > 0.0005:
+            self.later(left, lambda: self.heard_out(number, quiet, until))
+        else:
+            self.happen(events.HeardOut(number))
 
     def look_up(self, number: int) -> None:
         world = self.scenario.world.lookup
@@ -241,7 +251,7 @@ class _World:
                 wish.id,
                 "" if silent else f"recording-{wish.id}",
                 length,
-                "silent" if silent else "fine",
+                "silent" if silent else self.quality,
                 ended_by,
             )
         )
@@ -263,7 +273,8 @@ class _World:
                     self.happen(events.Key(key))
                 elif key == "#":
                     self.recorded(recording, "key")
-            case Speak(seconds=length):
+            case Speak(seconds=length, quality=quality):
+                self.quality = quality
                 self.voice_until = self.now + length
                 self.voiced += length
                 if length >= SHORTEST_VOICE and recording is None:

@@ -30,7 +30,7 @@ from ivr.flow import Line
 from ivr.hotlines import Hotlines
 from ivr.journal import Entry, MemoryJournal
 from ivr.manager import Manager
-from ivr.rehearsal import begins_at, line_of
+from ivr.rehearsal import begins_at, expected, expecting, line_of
 from ivr.scenario import Scenario, ScriptedCaller
 from ivr.server import Service
 from ivr.simulate import Moment, Outcome, outcome
@@ -51,16 +51,19 @@ def rehearse_all(scenarios: Sequence[Scenario], hotlines: Hotlines) -> list[Outc
 
 
 async def _rehearse_all(scenarios: Sequence[Scenario], hotlines: Hotlines) -> list[Outcome]:
-    groups: dict[tuple[datetime, str], list[int]] = {}
+    groups: dict[tuple[datetime, str, str, float | None], list[int]] = {}
     for index, one in enumerate(scenarios):
         line, _ = line_of(one, hotlines)
         maintained = line.name if one.world.maintenance else ""
-        groups.setdefault((begins_at(one, line), maintained), []).append(index)
+        expects = expected(one)
+        changed = line.name if expects is not None else ""
+        groups.setdefault((begins_at(one, line), maintained, changed, expects), []).append(index)
     outcomes: dict[int, Outcome] = {}
-    for (begins, maintained), indexes in groups.items():
+    for (begins, maintained, changed, expects), indexes in groups.items():
+        lines = expecting(changed, expects, hotlines)
         for first in range(0, len(indexes), AT_ONCE):
             some = indexes[first : first + AT_ONCE]
-            async with World(hotlines, begins, maintained) as world:
+            async with World(lines, begins, maintained) as world:
                 done = await world.play([scenarios[index] for index in some])
             outcomes |= dict(zip(some, done, strict=True))
     return [outcomes[index] for index in range(len(scenarios))]
@@ -204,7 +207,7 @@ class World:
         return events.Found(wish.id, world.answer)
 
     async def take(self, call: store.Call, what: str, slices: Sequence[str]) -> Taken:
-        """A recording is fine if the caller spoke while it was made."""
+        """A recording is as good as the last voice in it; silent, if the caller hardly spoke."""
         stage = self.stages[call.uniqueid]
         since = self._recording_since(stage)
         voiced = sum(
@@ -214,7 +217,7 @@ class World:
         length = self.clock.now() - since
         if voiced < 0.3:
             return Taken("", length, "silent")
-        return Taken(f"recording-{len(slices)}", length, "fine")
+        return Taken(f"recording-{len(slices)}", length, stage.channel.voices[-1].quality)
 
     def _recording_since(self, stage: Stage) -> float:
         beeps = [heard.at for heard in stage.channel.ears.heard if heard.kind == "beep"]
