@@ -108,6 +108,8 @@ class Manager:
     async def start(self) -> None:
         """Connect, and stay connected. Returns when the first attempt has ended, well or not
         (`connected`, `problem`); goes on by itself."""
+        if self._stopped:
+            return
         self._loop = asyncio.get_running_loop()
         self._keeper = asyncio.create_task(self._keep())
         self._keeper.add_done_callback(lambda _: self._tried.set())
@@ -217,8 +219,10 @@ class Manager:
             connecting.result()
         except BaseException:
             connecting.cancel()
-            await asyncio.wait([connecting])  # the loop must let go of the socket first
-            sock.close()
+            try:
+                await asyncio.wait([connecting])  # the loop must let go of the socket first
+            finally:  # also if we are stopped just here
+                sock.close()
             raise
         finally:
             late.cancel()

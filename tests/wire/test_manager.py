@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 
 import asterisk.manager as pyst2
@@ -291,6 +291,7 @@ async def test_coming_back_waits_longer_each_time():
 async def test_a_refused_login_says_why_and_tries_again_later():
     clock = VirtualClock(START)
     async with line("wrong", clock=clock) as (manager, peer):
+        clock.holds.append(lambda: manager.pending == 0)
         assert not manager.connected
         assert manager.problem == "Authentication failed"
         with pytest.raises(ManagerDown, match="Authentication failed"):
@@ -354,6 +355,69 @@ async def test_stopping_frees_whoever_waits():
         await manager.stop()
         with pytest.raises(ManagerDown, match="stopped"):
             await asked
+
+
+@pytest.mark.parametrize("silent", [False, True])
+async def test_stopping_at_any_moment_leaves_nothing_behind(silent):
+    """A socket that is left is a warning, and a warning is an error here."""
+    peer = Asterisk()
+    peer.greeting = b"" if silent else peer.greeting
+    await peer.listen()
+    clock = SystemClock()
+    before = threading.active_count()
+    for turns in range(40):
+        manager = Manager("127.0.0.1", peer.port, "u", SECRET, clock=clock, on_event=print)
+        starting = asyncio.create_task(manager.start())
+        for _ in range(turns):
+            await asyncio.sleep(0.0002)
+        await manager.stop()
+        await starting
+        assert not manager.connected
+    await peer.close()
+    clock.close()
+    assert threading.active_count() <= before
+
+
+@contextmanager
+def nobody_answers():
+    """An address where connecting takes for ever: the queue of its listener is full."""
+    with ExitStack() as sockets:
+        full = sockets.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(4):
+            caller = sockets.enter_context(socket.socket())
+            caller.setblocking(False)
+            caller.connect_ex(full.getsockname())
+        yield full.getsockname()
+
+
+async def test_connecting_to_where_nobody_answers_is_given_up_after_five_seconds():
+    clock = VirtualClock(START)
+    with nobody_answers() as where:
+        manager = Manager(*where, "u", SECRET, clock=clock, on_event=print)
+        starting = asyncio.create_task(manager.start())
+        await clock.settle()
+        clock.advance()
+        await starting
+        assert (clock.now(), manager.problem) == (5.0, "nobody answers there")
+        await manager.stop()
+    clock.close()
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_stopping_just_when_an_attempt_is_given_up_leaves_no_socket(turns):
+    clock = VirtualClock(START)
+    manager = Manager("", 1, "u", SECRET, clock=clock, on_event=print)
+    with nobody_answers() as where, socket.socket() as sock:
+        dialling = asyncio.create_task(manager._dial_one(sock, where))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        clock.advance()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        dialling.cancel()
+        await asyncio.wait([dialling])
+        assert sock.fileno() == -1
+    clock.close()
 
 
 # ---------------------------------------------------------------- events
