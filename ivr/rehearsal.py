@@ -43,7 +43,7 @@ def expecting(hotline: str, expected: float | None, hotlines: Hotlines) -> Hotli
     body = json.loads(hotlines.bodies[hotline])
     for lookup in body["hotline"]["lookups"].values():
         lookup["expected"] = f"{expected:g} s"
-    text = json.dumps(body, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
     line = flow.from_body(text)
     return replace(
         hotlines,
