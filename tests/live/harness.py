@@ -1,0 +1,436 @@
+"""A whole line on a stage: an Asterisk, a service and its database, all of them our own.
+
+Rules this module keeps:
+
+- Every stage has ports, a folder and a data root of its own: a copy of this checkout's flows and
+  prompts, so that a test may change them, and so that nobody else's work changes a test.
+- On a stage people are always at work, whatever the clock says.
+- Everything is stopped at the end, also after a failure or Ctrl-C, and nothing else is.
+- What cannot be set up is told in one sentence (`StageError`).
+
+Starting and stopping blocks: within a running call use `asyncio.to_thread`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+import json
+import os
+import re
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from ivr import control, dialplan, hotlines, masters, messages, replay
+from ivr.ear import Ear
+from ivr.hotlines import Hotlines
+from ivr.journal import Entry
+from ivr.live_rehearsal import templates
+from ivr.phone import Phone
+from ivr.phone_call import PhoneCall
+from ivr.store import Call, Message, Store
+from ivr.switch import SOCKET_PATH, Ports, Switch, SwitchError
+
+ROOT = Path(__file__).parents[2]
+
+READY = 30.0
+"""Seconds that the service may take until it is ready (1.5 s measured)."""
+STOP = 5.0
+"""Seconds that the service may take to end after each signal."""
+TRIES = 3
+"""How often ports are looked for: between finding and taking one, another may take it."""
+RTP_PORTS = 200
+"""Ports of one Asterisk for sound: two a call."""
+LATE = "*{tenths}*{number}"
+"""Dial this, and the line is rung so many tenths of a second before the service hears of it."""
+
+
+class StageError(Exception):
+    """The stage cannot be set up, or what was asked of it did not happen; a sentence says why."""
+
+
+class Stage:
+    """One Asterisk with one service. Use as a context manager.
+
+    `directory` is the stage's folder. `people` are rung first, by hotline, as Asterisk dials
+    them; `desks` are their phones, by name, with the loopback port of each. `back_end` is the
+    address (http://…) that all lookups are sent to, as `{back_end}/{line}/{item}/{caller}`;
+    without it the sample database answers. `change` may edit the data root it is given before
+    anything starts. `environment` is added to the service's.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        people: Mapping[str, tuple[str, ...]] | None = None,
+        desks: Mapping[str, int] | None = None,
+        back_end: str = "",
+        change: Callable[[Path], None] | None = None,
+        environment: Mapping[str, str] | None = None,
+        with_manager: bool = True,
+        name: str = "stage",
+    ) -> None:
+        self.directory = directory
+        self.name = name
+        self.people = dict(people or {})
+        self.desks = dict(desks or {})
+        self.environment = dict(environment or {})
+        self.with_manager = with_manager
+        self._back_end = back_end
+        self._change = change
+        self._control = _short(directory / "control.sock")
+        self._service: subprocess.Popen[bytes] | None = None
+        self._store: Store | None = None
+        self.log = directory / "service.log"
+        self.root = directory / "root"
+        self.sounds = directory / "sounds"
+        self.spool = directory / "spool"
+        self.recordings = directory / "kept"
+
+    def __enter__(self) -> Self:
+        try:
+            self._set_up()
+            self.start_service()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop whatever runs."""
+        try:
+            self.stop_service()
+        finally:
+            switch: Switch | None = getattr(self, "switch", None)
+            if switch is not None:
+                switch.stop()
+            if self._store is not None:
+                self._store.close()
+                self._store = None
+            if self._control.parent != self.directory:
+                shutil.rmtree(self._control.parent, ignore_errors=True)
+
+    # ------------------------------------------------------------ setting up
+
+    def _set_up(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        prepare(self.sounds)
+        self._copy_root()
+        self.hotlines: Hotlines = hotlines.load(self.root)
+        for attempt in range(TRIES):
+            self.agi = f"127.0.0.1:{free_port(socket.SOCK_STREAM)}"
+            self.switch = self._a_switch()
+            try:
+                self.switch.fetch()
+                self.switch.configure()
+                self._ring_late()
+                self.switch.start()
+            except SwitchError as error:
+                if attempt == TRIES - 1 or "cannot be used" not in str(error):
+                    raise StageError(f"no Asterisk for this stage: {error}") from error
+            else:
+                return
+
+    def _copy_root(self) -> None:
+        shutil.copytree(ROOT / "flows", self.root / "flows", dirs_exist_ok=True)
+        shutil.copytree(
+            ROOT / "prompts", self.root / "prompts", copy_function=_linked, dirs_exist_ok=True
+        )
+        made_here = ROOT / "var/audio"
+        if made_here.is_dir():
+            shutil.copytree(
+                made_here, self.root / "var/audio", copy_function=_linked, dirs_exist_ok=True
+            )
+        for file in (self.root / "flows/hotlines").glob("*.yaml"):
+            text = re.sub(r"(?m)^hours: .*$", "hours: {open: always}", file.read_text("utf-8"))
+            if self._back_end:
+                url = f"{self._back_end}/{file.stem}/{{item}}/{{caller}}"
+                text = re.sub(
+                    r"(?m)^    kind: sql\n    database: .*\n    query: .*\n",
+                    f'    kind: http\n    url: "{url}"\n',
+                    text,
+                )
+            file.write_text(text, "utf-8")
+        if self._change is not None:
+            self._change(self.root)
+
+    def _a_switch(self) -> Switch:
+        rtp = 11000 + secrets.randbelow(100) * RTP_PORTS
+        return Switch(
+            self.directory / "asterisk",
+            ROOT,
+            lines=[self._dialled(name) for name in self.hotlines.lines],
+            agi=self.agi,
+            ports=Ports(
+                free_port(socket.SOCK_DGRAM),
+                free_port(socket.SOCK_STREAM),
+                rtp,
+                rtp + RTP_PORTS - 1,
+            ),
+            sounds=self.sounds,
+            spool=self.spool,
+            desks=self.desks,
+            name=self.name,
+        )
+
+    def _dialled(self, name: str) -> dialplan.Line:
+        line = self.hotlines.lines[name]
+
+        def path(prompt: str) -> str:
+            first = self.hotlines.library.recorded(name, prompt)[0]
+            assert first is not None
+            return first
+
+        return dialplan.Line(
+            name,
+            tuple(line.numbers),
+            path("maintenance.line"),
+            path("maintenance.leave_message"),
+            path("maintenance.kept"),
+            path("closing.goodbye"),
+            people=self.people.get(name, ()),
+        )
+
+    def _ring_late(self) -> None:
+        """Numbers by which a line is rung for a while before the service hears of it."""
+        rows = ["", "[sansheng-lines]"]
+        for name, line in self.hotlines.lines.items():
+            for number in line.numbers:
+                rows += [
+                    f"exten => _*XXX*{number},1,Set(SANSHENG_START=${{CDR(start,u)}})",
+                    " same => n,Ringing()",
+                    " same => n,Wait($[${EXTEN:1:3}/10])",
+                    f" same => n,Set(SANSHENG_NUMBER={number})",
+                    f" same => n,Goto(sansheng-line-{name},s,1)",
+                ]
+        with (self.switch.directory / "etc/sansheng.conf").open("a") as file:
+            file.write("\n".join(rows) + "\n")
+
+    # ------------------------------------------------------------ the service
+
+    @property
+    def pid(self) -> int:
+        """The service's process id. Raises StageError if it does not run."""
+        if self._service is None:
+            raise StageError("the service of this stage does not run")
+        return self._service.pid
+
+    def start_service(self) -> None:
+        """Start it and wait until it is ready. Raises StageError."""
+        if self._service is not None:
+            raise StageError("the service of this stage runs already")
+        command = [sys.executable, "-m", "ivr.cli", "--root", str(self.root), "serve"]
+        command += ["--agi", self.agi, "--database", self.database, "--manager"]
+        command.append(f"127.0.0.1:{self.switch.ports.manager}" if self.with_manager else "none")
+        with self.log.open("ab") as log:
+            before = log.tell()
+            self._service = subprocess.Popen(
+                command,
+                env={**os.environ, **self._environment(), **self.environment},
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C at the terminal is for the tests, not for it
+            )
+        deadline = time.monotonic() + READY
+        while '"event": "ready"' not in self.said(before):
+            try:
+                self._service.wait(0.02)
+            except subprocess.TimeoutExpired:
+                if time.monotonic() < deadline:
+                    continue
+            last = self.said(before).strip().splitlines()[-5:]
+            self.kill_service()
+            raise StageError(f"the service did not start: {' | '.join(last) or 'it said nothing'}")
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            "SANSHENG_MANAGER_SECRET": self.switch.secret,
+            "SANSHENG_SOUNDS": str(self.sounds),
+            "SANSHENG_SPOOL": str(self.spool),
+            "SANSHENG_RECORDINGS": str(self.recordings),
+            "SANSHENG_SYSTEM": self.name,
+            "SANSHENG_CONTROL": str(self._control),
+        }
+
+    def said(self, after: int = 0) -> str:
+        """What the service has logged, from this byte on."""
+        with self.log.open("rb") as log:
+            log.seek(after)
+            return log.read().decode("utf-8", "replace")
+
+    def logged(self, event: str) -> list[dict[str, Any]]:
+        """The log's rows of this event."""
+        rows = (json.loads(row) for row in self.said().splitlines() if row.startswith("{"))
+        return [row for row in rows if row.get("event") == event]
+
+    def stop_service(self) -> None:
+        """End it as ops do, then without mercy. Nothing happens if it does not run."""
+        if self._service is None:
+            return
+        for order in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
+            self._service.send_signal(signal.SIGCONT)
+            self._service.send_signal(order)
+            try:
+                self._service.wait(STOP)
+            except subprocess.TimeoutExpired:
+                continue
+            break
+        self._service = None
+
+    def kill_service(self) -> None:
+        """kill -9, and wait until it is gone."""
+        if self._service is not None:
+            self._service.kill()
+            self._service.wait()
+            self._service = None
+
+    def freeze_service(self) -> None:
+        """It stops in the middle of whatever it does (SIGSTOP), until `thaw_service`."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw_service(self) -> None:
+        """It goes on where it stopped."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    # ------------------------------------------------------------ ringing and watching
+
+    @property
+    def sip(self) -> tuple[str, int]:
+        """Where to ring the lines."""
+        return "127.0.0.1", self.switch.ports.sip
+
+    async def dial(
+        self, phone: Phone, number: str, caller: str = "13800138000", rung: float = 0.0
+    ) -> PhoneCall:
+        """Ring a line; it has rung `rung` seconds (to a tenth) when the service hears of it."""
+        if rung:
+            number = LATE.format(tenths=f"{round(rung * 10):03d}", number=number)
+        return await phone.dial(number, self.sip, caller)
+
+    @property
+    def control(self) -> Path:
+        """The service's control socket."""
+        return self._control
+
+    def watch(self) -> AsyncIterator[Any]:
+        """What happens in calls, as it happens."""
+        return control.ask(self._control, {"ask": "watch"})
+
+    async def ask(self, **request: Any) -> Any:
+        """Ask the service over its control socket; its first answer."""
+        async for answer in control.ask(self._control, request):
+            return answer
+        raise StageError(f"the service does not answer {request}")
+
+    # ------------------------------------------------------------ what was written down
+
+    @property
+    def database(self) -> str:
+        """The database's address."""
+        return f"sqlite:///{self.directory / 'calls.db'}"
+
+    @property
+    def store(self) -> Store:
+        """The database."""
+        if self._store is None:
+            self._store = Store(self.database)
+        return self._store
+
+    def call_of(self, caller: str) -> Call:
+        """The latest call from this number. Raises StageError if there was none."""
+        found = [call for call in replay.calls(self.store, limit=1000) if call.caller == caller]
+        if not found:
+            last = " | ".join(self.said().splitlines()[-5:])
+            raise StageError(f"no call from {caller} was written down; the service said: {last}")
+        return found[0]
+
+    def entries(self, call: Call) -> list[Entry]:
+        """The journal of a call."""
+        return replay.entries(self.store, call.id)
+
+    def messages(self) -> list[Message]:
+        """Everything that was left."""
+        return messages.listed(self.store, limit=1000)
+
+    def at(self, call: Call, entry: Entry) -> float:
+        """When an entry was written, on the clock of `time.monotonic()`."""
+        moment = call.offered_at + timedelta(milliseconds=entry.at_ms)
+        return time.monotonic() - (datetime.now(UTC) - moment).total_seconds()
+
+    # ------------------------------------------------------------ what was heard
+
+    @property
+    def ear(self) -> Ear:
+        """An ear for every prompt of every line."""
+        return _ear((self.sounds / ".installed.json").read_text(), self.root, self.sounds)
+
+
+@functools.lru_cache(maxsize=4)
+def _ear(stamp: str, root: Path, sounds: Path) -> Ear:
+    """`stamp` says which sounds these are."""
+    return Ear(templates(hotlines.load(root), sounds))
+
+
+def prepare(sounds: Path) -> None:
+    """This checkout's prompts as they are now, derived once for all stages. Raises StageError."""
+    shared = ROOT / "var/live/sounds"
+    shared.mkdir(parents=True, exist_ok=True)
+    with (shared.parent / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            masters.prepare(ROOT, shared)
+        except (masters.BuildRuns, masters.EngineMissing) as error:
+            raise StageError(f"the prompts cannot be made: {error}") from error
+        shutil.copytree(shared, sounds, copy_function=_linked, dirs_exist_ok=True)
+
+
+def free_port(kind: socket.SocketKind) -> int:
+    """A port on 127.0.0.1 that nobody uses just now."""
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _linked(source: str, target: str) -> None:
+    """A copy that takes no room where that can be: sounds are replaced, never written into."""
+    if source.endswith((".yaml", ".json")):
+        shutil.copy2(source, target)
+        return
+    try:
+        os.link(source, target)
+    except OSError:  # another disk, or a stranger's file
+        shutil.copy2(source, target)
+
+
+def _short(path: Path) -> Path:
+    """A place for a unix socket whose name is not too long for one."""
+    if len(os.fsencode(path)) <= SOCKET_PATH:
+        return path
+    return Path(tempfile.mkdtemp(prefix="stage-")) / path.name
+
+
+def texts(stage: Stage, line: str, prompts: Sequence[str]) -> list[str]:
+    """What these prompts say, for messages of failed tests."""
+    return [stage.hotlines.library.text(line, prompt) for prompt in prompts]
