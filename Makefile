@@ -1,0 +1,89 @@
+# What one types in this checkout. `make` alone lists it.
+#
+# Options of a target are variables: make call LINE=xjca FAKE=1
+# Interpreter: PYTHON=python3.12. Everything made at run time lies under .venv/ and var/.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+
+LINE ?= xjca
+FAKE ?=
+RUN ?=
+ENGINE ?= kokoro
+TESTS ?=
+
+.PHONY: help
+help:  ## This list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+# ---------------------------------------------------------------- setting up
+
+.PHONY: install
+install:  ## Make .venv, from locked versions (again only if they changed)
+	@PYTHON='$(PYTHON)' requirements/install.sh
+
+.PHONY: base
+base:
+	@PYTHON='$(PYTHON)' requirements/install.sh base
+
+.PHONY: lock
+lock: install  ## Write the lock files anew after a change in pyproject.toml
+	@requirements/lock.sh
+
+.PHONY: clean
+clean:  ## Remove what was made here (.venv, var with its database and recordings)
+	@rm -rf .venv var build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	@echo "clean; downloads stay in $${XDG_CACHE_HOME:-~/.cache}"
+
+# ---------------------------------------------------------------- using it
+
+.PHONY: run
+run: base  ## Everything: Asterisk, the service, one proof call; Ctrl-C stops it (RUN="--sip-port 5070")
+	@exec $(BIN)/sansheng run $(RUN)
+
+.PHONY: call
+call: base  ## A telephone in the terminal: make call LINE=ems; FAKE=1 needs no Asterisk
+	@exec $(BIN)/sansheng call $(LINE) $(if $(FAKE),--fake) $(CALL)
+
+.PHONY: check
+check: base  ## Check flows, lines and texts
+	@$(BIN)/sansheng check
+
+.PHONY: prompts
+prompts: install  ## Record what changed in prompts/ (ENGINE=kokoro or pyttsx3)
+	@if [ '$(ENGINE)' = kokoro ]; then PYTHON='$(PYTHON)' requirements/install.sh kokoro; fi
+	@$(BIN)/python -m ivr.prompts build --engine '$(ENGINE)'
+
+.PHONY: pictures
+pictures: install  ## Draw the flows again for docs/pictures
+	@$(BIN)/sansheng draw --line xjca --into docs/pictures opening hold call
+
+# ---------------------------------------------------------------- testing it
+
+.PHONY: test
+test: install  ## All tests, live calls through a real Asterisk included
+	@requirements/test.sh
+
+.PHONY: fast
+fast: install  ## Tests that need no Asterisk
+	@$(BIN)/python -m pytest -q -n 2 -m 'not live' $(TESTS)
+
+.PHONY: live
+live: install  ## Only the live calls
+	@$(BIN)/python -m pytest -m live $(TESTS)
+
+.PHONY: lint
+lint: install  ## Style, types, flows, dialplan
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/sansheng check
+	@$(BIN)/sansheng dialplan --lint
+
+.PHONY: bench
+bench: install  ## How fast: calls a second in virtual time, at both levels
+	@$(BIN)/sansheng simulate tests/scenarios
+	@$(BIN)/sansheng simulate --wire tests/scenarios
