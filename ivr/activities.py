@@ -59,6 +59,8 @@ TIMES_WRONG = 3
 """How many keys that fit no choice a caller may press before the flow is told."""
 TIMES_SPOKEN = 2
 """How many spoken answers to a question for a key before the flow is told."""
+MESSAGE = "message"
+"""What a recording is called that is somebody's message, and no name or the like."""
 BETWEEN_DIGITS = 5.0
 """Seconds without a digit that end a number."""
 
@@ -551,7 +553,11 @@ class RecordMemory(Memory):
 
 @dataclass(frozen=True, slots=True)
 class Record(Activity):
-    """Record the caller's own words; how they came over is measured (XJCA-6.1d, LKL-2.4)."""
+    """Record the caller's own words; how they came over is measured (XJCA-6.1d, LKL-2.4).
+
+    One without a prompt of its own is a second try: what the first one brought is kept until
+    there is something better. The slot `quality` is that of the message, no other recording's.
+    """
 
     name: ClassVar[str] = "record"
     what: str = ""
@@ -569,8 +575,8 @@ class Record(Activity):
 
     def enter(self, turn: Turn) -> Memory:
         turn.take_pending()
-        turn.set(self.into, "")
         if self.prompt:
+            turn.set(self.into, "")
             turn.say(self.prompt, voice=False)
             return RecordMemory()
         return self._hint(turn, RecordMemory())
@@ -603,8 +609,10 @@ class Record(Activity):
 
     def _recorded(self, turn: Turn, event: Recorded) -> None:
         empty = not event.recording or event.quality == "silent"
-        turn.set(self.into, "" if empty else event.recording)
-        turn.set("quality", event.quality)
+        if not empty:
+            turn.set(self.into, event.recording)
+            if self.what == MESSAGE:
+                turn.set("quality", event.quality)
         if event.ended_by == "hangup":
             return
         if empty:

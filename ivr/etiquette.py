@@ -19,6 +19,7 @@ from ivr.actions import Action, HangUp, LookUp, Music, Note, Say
 from ivr.activities import Ladder, Step
 from ivr.events import (
     Answered,
+    EndAsked,
     Event,
     HeardOut,
     HungUp,
@@ -38,6 +39,8 @@ PAUSE_TOLERANCE = 0.1
 """How exact a pause of a ladder is on a real line, in seconds."""
 GOODBYES = frozenset({"closing.goodbye", "closing.rate", "goodbye.message", "goodbye.wrong_number"})
 """Prompts after which we may hang up once the caller has lingered."""
+RECORDED = frozenset({"message.no_contact", "intake.thanks", "suggestion.thanks"})
+"""Prompts besides `message.kept.…` that say that something has been recorded."""
 LAST_WORDS = frozenset({"unclear.again"})
 """Prompts after which the documents themselves tell us to hang up."""
 
@@ -111,7 +114,7 @@ class Late(Monitor):
 @dataclass(slots=True)
 class Silences(Monitor):
     """Nobody who is silent is hung up on before the whole ladder, with its pauses to the tenth of
-    a second."""
+    a second; and nothing else is said, unless the line gives the menu to those it cannot hear."""
 
     clauses = ("XJCA-6.1c", "EMS-2", "LKL-7.3", "INF-5", "INF-6", "INF-8")
     said: list[tuple[float, str]] = field(default_factory=list)
@@ -131,7 +134,7 @@ class Silences(Monitor):
                 self.ended = at
             case Noise():
                 self.noisy = True
-            case Key() | Voice() | HungUp():
+            case Key() | Voice() | HungUp() | EndAsked():
                 self.heard = True
             case HangUp():
                 if not self.heard:
@@ -152,12 +155,14 @@ class Silences(Monitor):
         if self.noisy:
             said = sum(1 for _, prompt in self.said if not prompt.startswith("noise."))
             steps = (*steps[:said], *noisy.steps)
-        if self.line.settings["keys_for_the_unheard"] == "yes" and not self.noisy:
+        menu_follows = self.line.settings["keys_for_the_unheard"] == "yes"
+        if menu_follows and not self.noisy:
             steps = steps[:-1]
         heard = [prompt for _, prompt in self.said]
         wanted = [step.say for step in steps]
         kept = all(_same(got, want) for got, want in zip(heard, wanted, strict=False))
-        kept = kept and len(heard) >= len(wanted) and self._exact(steps)
+        whole = len(heard) >= len(wanted) if menu_follows else len(heard) == len(wanted)
+        kept = kept and whole and self._exact(steps)
         pauses = ", ".join(f"{length:.2f}" for _, length in self.paused)
         self.mark(kept, at, f"silent caller heard {', '.join(heard)}; pauses {pauses} s")
 
@@ -187,6 +192,8 @@ class Consent(Monitor):
                 self.asked, self.agreed = True, False
             case Key(digit=digit) if self.asked:
                 self.asked, self.agreed = False, digit == "1"
+            case Say(prompt=prompt) if prompt not in ("hold.agreed", "hold.still_here"):
+                self.agreed = False
             case Music():
                 asked = "asked, and 1 was pressed" if self.agreed else "nobody agreed to wait"
                 self.mark(self.agreed, at, asked)
@@ -292,7 +299,7 @@ class KeptBeforePromised(Monitor):
         match what:
             case Stored():
                 self.stored = True
-            case Say(prompt=prompt) if prompt.startswith("message.kept."):
+            case Say(prompt=prompt) if prompt in RECORDED or prompt.startswith("message.kept."):
                 self.mark(self.stored, at, f"'{prompt}'; stored before: {self.stored}")
                 self.stored = False
             case _:
@@ -337,6 +344,7 @@ class ConfirmedFirst(Monitor):
                 pass
             case LookUp(name=name):
                 self.mark(self.confirmed, at, f"lookup '{name}'; confirmed: {self.confirmed}")
+                self.confirmed = False
             case _:
                 pass
 

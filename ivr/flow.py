@@ -227,7 +227,11 @@ class _Compiler:
         for at in listed:
             state = self.trying(self.state, at)
             if state is None:
-                continue
+                name = at.get("name") if isinstance(at, Map) else None
+                if not isinstance(name, Text):
+                    continue
+                # its problem has been told; that it exists is known all the same
+                state = State(str(name), name)
             if state.name in states:
                 what = f"the state '{state.name}' stands here twice"
                 self.problems.append(problem(state.at, "F106", what, "rename one of them"))
@@ -517,11 +521,18 @@ def version(hotline: Map, flows: Mapping[str, Map], prompts: Mapping[str, tuple[
 
 
 def body(hotline: Map, flows: Mapping[str, Map], prompts: Mapping[str, tuple[str, ...]]) -> str:
-    """Everything a call of this line depends on, as JSON; `from_body` reads it back."""
+    """Everything a call of this line depends on, as JSON; `from_body` reads it back.
+
+    What was written keeps its order, which has a meaning (the order of notes, of transitions);
+    flows and prompts, which come from folders and sets, are sorted.
+    """
     return json.dumps(
-        {"hotline": hotline, "flows": flows, "prompts": prompts},
+        {
+            "hotline": hotline,
+            "flows": dict(sorted(flows.items())),
+            "prompts": dict(sorted(prompts.items())),
+        },
         ensure_ascii=False,
-        sort_keys=True,
         separators=(",", ":"),
     )
 
