@@ -4,16 +4,19 @@ Rules this module keeps:
 
 - A command only reads its options, calls one module and shows the result; no logic lives here.
 - Whatever can be read by a program is also printed as JSON (`--json`).
+- `--root` and `--database` may stand before or after the command's name.
 - A mistake of the person at the keyboard is answered with a sentence and exit code 2; a check
   that fails ends with exit code 1.
+- Modules are loaded when a command needs them: `--help` must not wait for sound libraries.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,7 +25,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from ivr import logs
+from ivr import logs, place
 from ivr.document import BadFile
 from ivr.store import StorageFailed
 
@@ -46,12 +49,20 @@ class Place:
 
 
 HERE = Place(Path(), "")
+GLOBAL = ("--root", "--database")
+"""Options of every command, wherever they stand."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+LineOption = Annotated[str | None, typer.Option("--line", help="Only this line.")]
+Limit = Annotated[int, typer.Option(help="At most so many.")]
+
+
+class Refused(Exception):
+    """A command cannot do what it was asked; the message says why and what to do."""
 
 
 @app.callback()
-def place(
+def where(
     root: Annotated[
         Path | None, typer.Option(help="Data root with flows, prompts and asterisk.")
     ] = None,
@@ -59,31 +70,57 @@ def place(
 ) -> None:
     """Where things are; also read from SANSHENG_ROOT and SANSHENG_DATABASE."""
     logs.configure(level=os.environ.get("SANSHENG_LOG", "warning"))
-    HERE.root = (root or Path(os.environ.get("SANSHENG_ROOT") or _checkout())).absolute()
-    default = f"sqlite:///{HERE.root / 'var/sansheng.db'}"
+    HERE.root = (root or Path(os.environ.get("SANSHENG_ROOT") or place.checkout())).absolute()
+    if not (HERE.root / "flows").is_dir():
+        raise Refused(f"there are no flows under {HERE.root}: give the data root with --root")
+    default = place.database(HERE.root)
     HERE.database = database or os.environ.get("SANSHENG_DATABASE") or default
 
 
-def _checkout() -> Path:
-    """The checkout that this package was installed from, or the folder we stand in."""
-    here = Path(__file__).parent.parent
-    return here if (here / "flows").is_dir() else Path.cwd()
-
-
-def show(rows: Sequence[dict[str, Any]], as_json: bool, title: str = "") -> None:
-    """Rows as JSON or as a table for people."""
+def show(rows: Sequence[dict[str, Any]], as_json: bool, title: str = "", whole: Any = None) -> None:
+    """Rows as a table for people, or as JSON (`whole`, if that is more than the rows)."""
     if as_json:
-        sys.stdout.write(json.dumps(rows, ensure_ascii=False, indent=1, default=str) + "\n")
+        told = rows if whole is None else whole
+        sys.stdout.write(json.dumps(told, ensure_ascii=False, indent=1, default=str) + "\n")
         return
-    table = Table(title=title or None, show_lines=False)
-    for name in rows[0] if rows else ():
+    if not rows:
+        out.print(f"no {title or 'rows'}")
+        return
+    table = Table(title=title or None)
+    for name in rows[0]:
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row.values()))
+        table.add_row(*(_cell(value) for value in row.values()))
     out.print(table)
 
 
+def _cell(value: Any) -> str:
+    if isinstance(value, dict):
+        return " ".join(f"{key}={_cell(one)}" for key, one in value.items())
+    if isinstance(value, list | tuple):
+        return " ".join(map(_cell, value))
+    return "" if value is None else str(value)
+
+
 # ---------------------------------------------------------------- the service
+
+
+@app.command()
+def run(
+    sip_port: Annotated[int, typer.Option(help="SIP (UDP) on 127.0.0.1.")] = 5060,
+    agi_port: Annotated[int, typer.Option(help="The service (TCP).")] = 4573,
+    manager_port: Annotated[int, typer.Option(help="Asterisk's manager (TCP).")] = 5038,
+    rtp_port: Annotated[int, typer.Option(help="First of 1000 ports for sound (UDP).")] = 20000,
+    once: Annotated[bool, typer.Option("--once", help="Prove that it works, then stop.")] = False,
+) -> None:
+    """Set everything up on this machine, prove it with a call, take calls until Ctrl-C (运行)."""
+    from ivr import run as whole
+
+    ports = {"sip": sip_port, "agi": agi_port, "manager": manager_port, "rtp": rtp_port}
+    try:
+        whole.run(whole.Wishes(HERE.root, HERE.database, once=once, **ports), out)
+    except whole.CannotRun as error:
+        raise Refused(str(error)) from error
 
 
 @app.command()
@@ -91,42 +128,215 @@ def serve(
     agi: Annotated[str, typer.Option(help="Where to listen for Asterisk.")] = "127.0.0.1:4573",
     manager: Annotated[str, typer.Option(help="HOST:PORT of AMI, or none.")] = "127.0.0.1:5038",
     most: Annotated[int, typer.Option(help="Calls at once, at most.")] = 2000,
-    database: Annotated[str, typer.Option(help="Database, as SQLAlchemy writes it.")] = "",
 ) -> None:
     """Take calls from Asterisk until told to stop (服务)."""
     from ivr import serve as service
 
     as_json = not sys.stderr.isatty()
     logs.configure(level=os.environ.get("SANSHENG_LOG", "info"), as_json=as_json)
-    database = database or HERE.database
     try:
-        service.run(service.settings_from(HERE.root, database, agi, manager, most, os.environ))
-    except (ValueError, OSError, StorageFailed) as error:
+        service.run(service.settings_from(HERE.root, HERE.database, agi, manager, most, os.environ))
+    except (ValueError, OSError) as error:
+        if isinstance(error, BadFile):
+            raise
         raise Refused(str(error)) from error
 
 
-# ---------------------------------------------------------------- lines and prompts
+@app.command()
+def call(
+    line: Annotated[str, typer.Argument(help="A line's name or a number.")],
+    server: Annotated[str, typer.Option(help="HOST:PORT of SIP; default: `sansheng run`.")] = "",
+    caller: Annotated[str, typer.Option(help="The caller's number; '' withholds it.")] = "",
+    keys: Annotated[str, typer.Option(help="Press these by itself: '..2#sh', . waits 1 s.")] = "",
+    fake: Annotated[bool, typer.Option("--fake", help="Over a fake Asterisk.")] = False,
+    wav: Annotated[Path | None, typer.Option(help="Where the audio heard goes.")] = None,
+) -> None:
+    """A telephone in the terminal: 0-9 * # are keys, s speaks, h hangs up (电话)."""
+    from ivr import terminal
+
+    wish = terminal.Wish(HERE.root, line, server, caller, keys, wav)
+    try:
+        ended = terminal.fake(wish, out) if fake else terminal.real(wish, out)
+    except terminal.CannotCall as error:
+        raise Refused(str(error)) from error
+    raise typer.Exit(0 if ended else 1)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Check that everything a line needs is there, and say how to mend it (体检)."""
+    from ivr import doctor as doctor_
+
+    findings = doctor_.examine(HERE.root, HERE.database, os.environ)
+    if as_json:
+        show([], True, whole=[one.row() for one in findings])
+    else:
+        for one in findings:
+            out.print(one.sentence(), highlight=False, soft_wrap=True)
+    raise typer.Exit(1 if any(one.state == "wrong" for one in findings) else 0)
+
+
+# ---------------------------------------------------------------- what is going on
+
+
+@app.command()
+def live(as_json: Json = False) -> None:
+    """The calls that are up now (通话中)."""
+    show(_asked({"ask": "live"}), as_json, "calls")
+
+
+@app.command()
+def hangup(call: Annotated[str, typer.Argument(help="The call's id, from `live`.")]) -> None:
+    """Say goodbye to a caller and end the call (挂断)."""
+    if not _asked({"ask": "hangup", "call": call})["ended"]:
+        raise Refused(f"no call {call} is up: `sansheng live` lists them")
+    out.print("the caller is told goodbye, then the call ends")
+
+
+@app.command()
+def maintenance(
+    state: Annotated[str, typer.Argument(help="on or off")],
+    line: Annotated[str, typer.Argument(help="A line; all if none is given.")] = "",
+) -> None:
+    """Let new calls hear the maintenance apology, or take them again (维护)."""
+    if state not in ("on", "off"):
+        raise Refused(f"'{state}' is neither on nor off")
+    request = {"ask": "maintenance", "on": state == "on", "lines": [line] if line else []}
+    answer = _asked(request)
+    out.print(f"under maintenance: {', '.join(answer['maintenance']) or 'no line'}")
+
+
+def _asked(request: dict[str, Any]) -> Any:
+    """The service's first answer. Raises Refused."""
+    from ivr import control
+
+    async def first() -> Any:
+        async for answer in control.ask(place.control_socket(HERE.root), request):
+            return answer
+        raise Refused("the service gave no answer: see its log")
+
+    try:
+        return asyncio.run(first())
+    except control.NoService as error:
+        raise Refused(str(error)) from error
+
+
+@app.command()
+def calls(line: LineOption = None, limit: Limit = 100, as_json: Json = False) -> None:
+    """Calls, the latest first (通话记录)."""
+    from ivr import listing
+
+    rows = listing.calls(listing.open_store(HERE.database), line, limit)
+    hidden = ("answered_at", "version", "problem")
+    brief = [{k: v for k, v in row.items() if k not in hidden} for row in rows]
+    show(brief, as_json, "calls", whole=rows)
+
+
+@app.command()
+def journal(
+    call: Annotated[str, typer.Argument(help="The call's id, from `calls`.")], as_json: Json = False
+) -> None:
+    """Everything that happened in one call, numbers masked (流水)."""
+    from ivr import listing
+
+    try:
+        show(listing.journal(listing.open_store(HERE.database), call), as_json, "entries")
+    except listing.NoCall as error:
+        raise Refused(str(error)) from error
+
+
+@app.command()
+def replay(call: Annotated[str, typer.Argument(help="The call's id, from `calls`.")]) -> None:
+    """Would the machine do the same again, byte for byte? (重放)"""
+    from ivr import listing
+
+    try:
+        done = listing.replayed(listing.open_store(HERE.database), call)
+    except listing.NoCall as error:
+        raise Refused(str(error)) from error
+    if done.difference is not None:
+        out.print(f"[red]different[/] at {done.difference}", highlight=False)
+        raise typer.Exit(1)
+    cut = ", and the journal breaks off there" if done.cut else ""
+    out.print(f"the same: {done.events} events, {done.actions} actions{cut}")
+
+
+@app.command()
+def messages(
+    line: LineOption = None,
+    state: Annotated[str | None, typer.Option(help="new, taken or done.")] = None,
+    limit: Limit = 100,
+    as_json: Json = False,
+) -> None:
+    """What callers left; numbers are whole in --json only (留言)."""
+    from ivr import listing
+
+    rows = listing.left(listing.open_store(HERE.database), line, state, limit)
+    show(listing.left_masked(rows), as_json, "messages", whole=rows)
+
+
+# ---------------------------------------------------------------- lines, texts, flows
 
 
 @app.command()
 def lines(as_json: Json = False) -> None:
     """The lines, their numbers and their versions (热线)."""
-    from ivr import hotlines
+    from ivr import listing
 
-    loaded = hotlines.load(HERE.root)
-    show(
-        [
-            {
-                "line": line.name,
-                "title": line.title,
-                "numbers": " ".join(line.numbers),
-                "answer_after": line.answer_at,
-                "version": line.version,
-            }
-            for line in loaded.lines.values()
-        ],
-        as_json,
+    show(listing.lines(HERE.root), as_json, "lines")
+
+
+@app.command()
+def prompts(line: LineOption = None, as_json: Json = False) -> None:
+    """What the lines say, and the file Asterisk plays for it (提示音)."""
+    from ivr import listing
+
+    rows = listing.prompts(HERE.root, place.sounds(HERE.root), line or "")
+    brief = [{k: row[k] for k in ("id", "text", "seconds", "recorded")} for row in rows]
+    show(brief, as_json, "prompts", whole=rows)
+
+
+@app.command("install-sounds")
+def install_sounds(
+    folder: Annotated[Path, typer.Argument(help="The sounds folder, e.g. of another host.")],
+) -> None:
+    """Write every prompt in the formats Asterisk plays (安装提示音)."""
+    from ivr import masters
+
+    try:
+        report = masters.prepare(HERE.root, folder.absolute())
+    except (OSError, masters.BuildRuns, masters.EngineMissing) as error:
+        raise Refused(str(error)) from error
+    out.print(
+        f"{len(report.made)} written, {report.kept} were there, {len(report.missing)} missing"
     )
+    raise typer.Exit(1 if report.missing or report.failed else 0)
+
+
+@app.command()
+def dialplan(
+    agi: Annotated[str, typer.Option(help="The service, as Asterisk calls it.")] = "127.0.0.1:4573",
+    into: Annotated[Path | None, typer.Option(help="Write it into this file.")] = None,
+    lint: Annotated[bool, typer.Option("--lint", help="Only judge it.")] = False,
+) -> None:
+    """The dialplan of these lines, to be included in an Asterisk (拨号方案)."""
+    from ivr import hotlines, plan
+
+    root = HERE.root
+    places = {"sounds": place.sounds(root), "spool": place.spool(root)}
+    try:
+        text = plan.text(hotlines.load(root), agi=agi, root=root, **places)
+        complaints = plan.lint(text, root) if lint else []
+        if into is not None:
+            into.write_text(text, encoding="utf-8")
+    except (ValueError, OSError) as error:
+        if isinstance(error, BadFile):
+            raise
+        raise Refused(str(error)) from error
+    if lint:
+        _complain(complaints, "the dialplan is clean")
+    elif into is None:
+        sys.stdout.write(text)
 
 
 @app.command()
@@ -134,13 +344,36 @@ def check() -> None:
     """Check every flow, line and text; one line a problem (检查)."""
     from ivr import checking
 
-    problems = checking.everything(HERE.root)
-    for problem in problems:
+    _complain(checking.everything(HERE.root), "no problems")
+
+
+def _complain(problems: Iterable[object], good: str) -> None:
+    """Problems, one a line, and exit code 1; or that all is well."""
+    told = list(map(str, problems))
+    for problem in told:
         sys.stdout.write(f"{problem}\n")
-    if problems:
-        err.print(f"{len(problems)} problems")
+    if told:
+        err.print(f"{len(told)} problems" if len(told) > 1 else "1 problem")
         raise typer.Exit(1)
-    err.print("no problems")
+    err.print(good)
+
+
+@app.command()
+def draw(
+    flows: Annotated[list[str] | None, typer.Argument(help="Flows; all if none is given.")] = None,
+    line: Annotated[str | None, typer.Option("--line", help="As this line runs them.")] = None,
+    into: Annotated[Path | None, typer.Option(help="Folder for the pictures.")] = None,
+    kind: Annotated[str, typer.Option("--format", help="svg, png or dot.")] = "svg",
+) -> None:
+    """A picture of every flow, from the table that calls run on (流程图)."""
+    from ivr import draw as drawing
+
+    folder = into or HERE.root / "var/pictures"
+    try:
+        for path in drawing.draw(HERE.root, folder, flows or [], line, kind):
+            out.print(str(path), highlight=False, soft_wrap=True)
+    except drawing.CannotDraw as error:
+        raise Refused(str(error)) from error
 
 
 # ---------------------------------------------------------------- scenarios
@@ -152,24 +385,50 @@ def simulate(
     update: Annotated[bool, typer.Option("--update", help="Rewrite the golden values.")] = False,
     wire: Annotated[bool, typer.Option("--wire", help="Over a fake Asterisk.")] = False,
     script: Annotated[bool, typer.Option("--script", help="Tell the call as it goes.")] = False,
+    jobs: Annotated[int, typer.Option(help="Processes to share the calls.")] = 1,
+    times: Annotated[int, typer.Option(help="Run each scenario so often.")] = 1,
 ) -> None:
     """Run scenarios in virtual time and compare them with their golden values (情景)."""
     from ivr import rehearsals
 
-    wrong = rehearsals.run(HERE.root, files, update=update, wire=wire, script=script, out=out)
+    wrong = rehearsals.run(
+        HERE.root,
+        files,
+        update=update,
+        wire=wire,
+        script=script,
+        jobs=jobs,
+        times=times,
+        out=out,
+    )
     raise typer.Exit(1 if wrong else 0)
 
 
-class Refused(Exception):
-    """A command cannot do what it was asked; the message says why and what to do."""
+def hoisted(words: Sequence[str]) -> list[str]:
+    """The arguments with the options of every command put first, wherever they stood."""
+    first: list[str] = []
+    rest: list[str] = []
+    left = list(words)
+    while left:
+        word = left.pop(0)
+        if word == "--":
+            rest += [word, *left]
+            break
+        if word in GLOBAL and left:
+            first += [word, left.pop(0)]
+        elif word.startswith(tuple(f"{name}=" for name in GLOBAL)):
+            first.append(word)
+        else:
+            rest.append(word)
+    return first + rest
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     """The entry point. A bad file is told by line, anything else we know in one sentence."""
     try:
-        app()
-    except Refused as error:
-        err.print(f"[red]{error}[/]")
+        app(args=hoisted(sys.argv[1:] if words is None else words))
+    except (Refused, StorageFailed) as error:
+        err.print(str(error), style="red", markup=False)
         raise SystemExit(2) from None
     except BadFile as error:
         for problem in error.problems:

@@ -1,19 +1,42 @@
-"""Runs many scenarios and tells how they went: what `sansheng simulate` does."""
+"""Runs many scenarios and tells how they went: what `sansheng simulate` does.
+
+Rules this module keeps:
+
+- A scenario is judged where it ran: by its golden values and by every rule. Rules that a scenario
+  is meant to break (`breaks`) do not count.
+- With several jobs, whole scenarios are shared out among processes; only verdicts come back.
+- The time told is that of the calls, from the first to the last, without reading the files.
+"""
 
 from __future__ import annotations
 
+import multiprocessing
 import time
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import track
 
-from ivr import hotlines, rehearsal, scenario
+from ivr import hotlines, logs, rehearsal, scenario
 from ivr.actions import CancelTimer, Ignored, Note
 from ivr.hotlines import Hotlines
 from ivr.scenario import Scenario
 from ivr.simulate import Outcome
+
+PORTION = 40
+"""Scenarios that a process is given at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How one scenario went: what is wrong with it, and how long its call lasted, in seconds."""
+
+    scenario: Path
+    complaints: tuple[str, ...]
+    seconds: float
 
 
 def read(files: Iterable[Path], root: Path) -> list[Scenario]:
@@ -27,58 +50,115 @@ def read(files: Iterable[Path], root: Path) -> list[Scenario]:
     return found
 
 
+def play(scenarios: Sequence[Scenario], loaded: Hotlines, *, wire: bool) -> list[Outcome]:
+    """Run these scenarios, at core level or over the wire."""
+    if wire:
+        from ivr import wire_rehearsal
+
+        return wire_rehearsal.rehearse_all(scenarios, loaded)
+    return [rehearsal.rehearse(one, loaded) for one in scenarios]
+
+
+def verdict(one: Scenario, outcome: Outcome, loaded: Hotlines, *, golden: bool = True) -> Verdict:
+    """What is wrong with how a scenario went."""
+    complaints = [
+        f"broke {mark}"
+        for mark in rehearsal.broken(outcome, loaded.lines[one.hotline])
+        if not set(mark.clauses) & set(one.breaks)
+    ]
+    if golden:
+        complaints += rehearsal.differences(one, outcome)
+    return Verdict(one.path, tuple(complaints), outcome.seconds)
+
+
 def run(
     root: Path,
     files: Sequence[Path],
     *,
-    update: bool,
-    wire: bool,
-    script: bool,
+    update: bool = False,
+    wire: bool = False,
+    script: bool = False,
+    jobs: int = 1,
+    times: int = 1,
     out: Console,
 ) -> int:
-    """Run them all; returns how many did not go as their files say."""
-    loaded = hotlines.load(root)
-    scenarios = read(files, root)
-    began = time.perf_counter()
-    outcomes = _wire(scenarios, loaded) if wire else _core(scenarios, loaded, out)
-    took = time.perf_counter() - began
-    wrong = 0
-    for one, outcome in zip(scenarios, outcomes, strict=True):
+    """Run them all, `times` over; returns how many did not go as their files say."""
+    scenarios = read(files, root) * times
+    if jobs > 1:
+        verdicts, took = _shared(root, scenarios, wire, jobs, out)
+    else:
+        loaded = hotlines.load(root)
+        began = time.perf_counter()
+        outcomes = play(scenarios, loaded, wire=wire)
+        took = time.perf_counter() - began
         if script:
-            tell(one, outcome, loaded, out)
-        complaints = [
-            f"broke {mark}"
-            for mark in rehearsal.broken(outcome, loaded.lines[one.hotline])
-            if not set(mark.clauses) & set(one.breaks)
-        ]
+            for one, outcome in zip(scenarios, outcomes, strict=True):
+                tell(one, outcome, loaded, out)
         if update:
-            path = root / one.path if not one.path.is_absolute() else one.path
-            scenario.update(
-                path, hears=outcome.hears, record=dict(outcome.record), ends=outcome.ends
-            )
-        else:
-            complaints += rehearsal.differences(one, outcome)
-        for complaint in complaints:
-            out.print(f"[red]{one.path}[/]: {complaint}", highlight=False)
-        wrong += bool(complaints)
-    spoken = sum(outcome.seconds for outcome in outcomes)
+            for one, outcome in zip(scenarios, outcomes, strict=True):
+                _update(root, one, outcome)
+        verdicts = [
+            verdict(one, outcome, loaded, golden=not update)
+            for one, outcome in zip(scenarios, outcomes, strict=True)
+        ]
+    wrong = 0
+    for judged in verdicts:
+        for complaint in judged.complaints:
+            out.print(f"[red]{judged.scenario}[/]: {complaint}", highlight=False)
+        wrong += bool(judged.complaints)
+    spoken = sum(judged.seconds for judged in verdicts)
     out.print(
-        f"{len(scenarios)} calls, {wrong} wrong; {spoken / 60:.1f} minutes of calls "
-        f"in {took:.2f} s ({len(scenarios) / max(took, 1e-9):.0f} calls a second)",
+        f"{len(verdicts)} calls, {wrong} wrong; {spoken / 60:.1f} minutes of calls "
+        f"in {took:.2f} s ({len(verdicts) / max(took, 1e-9):.0f} calls a second, "
+        f"{'wire' if wire else 'core'} level, {jobs} {'process' if jobs == 1 else 'processes'})",
         highlight=False,
     )
     return wrong
 
 
-def _core(scenarios: Sequence[Scenario], loaded: Hotlines, out: Console) -> list[Outcome]:
-    shown = track(scenarios, "calls", console=out, transient=True, disable=len(scenarios) < 500)
-    return [rehearsal.rehearse(one, loaded) for one in shown]
+def _update(root: Path, one: Scenario, outcome: Outcome) -> None:
+    path = one.path if one.path.is_absolute() else root / one.path
+    scenario.update(path, hears=outcome.hears, record=dict(outcome.record), ends=outcome.ends)
 
 
-def _wire(scenarios: Sequence[Scenario], loaded: Hotlines) -> list[Outcome]:
-    from ivr import wire_rehearsal
+# ---------------------------------------------------------------- several processes
 
-    return wire_rehearsal.rehearse_all(scenarios, loaded)
+_LOADED: list[Hotlines] = []
+"""The lines of this worker process."""
+
+
+def _begin(root: Path) -> None:
+    logs.configure(level="critical")
+    _LOADED[:] = [hotlines.load(root)]
+
+
+def _warm(scenarios: Sequence[Scenario], wire: bool) -> None:
+    play(scenarios, _LOADED[0], wire=wire)
+
+
+def _portion(scenarios: Sequence[Scenario], wire: bool) -> list[Verdict]:
+    outcomes = play(scenarios, _LOADED[0], wire=wire)
+    pairs = zip(scenarios, outcomes, strict=True)
+    return [verdict(one, outcome, _LOADED[0]) for one, outcome in pairs]
+
+
+def _shared(
+    root: Path, scenarios: Sequence[Scenario], wire: bool, jobs: int, out: Console
+) -> tuple[list[Verdict], float]:
+    portions = [scenarios[at : at + PORTION] for at in range(0, len(scenarios), PORTION)]
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, context, _begin, (root,)) as pool:
+        # every process has read its files and run a call before the clock starts
+        for warm in [pool.submit(_warm, scenarios[:5], wire) for _ in range(jobs * 2)]:
+            warm.result()
+        began = time.perf_counter()
+        pending = [pool.submit(_portion, portion, wire) for portion in portions]
+        shown = track(pending, "calls", console=out, transient=True)
+        verdicts = [one for done in shown for one in done.result()]
+        return verdicts, time.perf_counter() - began
+
+
+# ---------------------------------------------------------------- for people
 
 
 def tell(one: Scenario, outcome: Outcome, loaded: Hotlines, out: Console) -> None:
