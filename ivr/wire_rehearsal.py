@@ -33,7 +33,7 @@ from ivr.manager import Manager
 from ivr.rehearsal import begins_at, expected, expecting, line_of
 from ivr.scenario import Scenario, ScriptedCaller
 from ivr.server import Service
-from ivr.simulate import Moment, Outcome, outcome
+from ivr.simulate import LONGEST, Moment, Outcome, outcome
 from ivr.store import StorageFailed
 
 SOUNDS = Path("/sounds")
@@ -144,7 +144,7 @@ class World:
     async def play(self, scenarios: Sequence[Scenario]) -> list[Outcome]:
         """Place all these calls now, and wait until the last is over."""
         stages = [self._place(one) for one in scenarios]
-        await self.clock.run(lambda: all(stage.outcome for stage in stages))
+        await self.clock.run(lambda: all(stage.outcome for stage in stages), limit=LONGEST)
         return [stage.outcome for stage in stages if stage.outcome]
 
     def _place(self, one: Scenario) -> Stage:
