@@ -373,12 +373,15 @@ class MemoryJournal:
     def __init__(self, *, fails: bool = False) -> None:
         self.fails = fails
         self.rows: list[Item] = []
+        self._entries: dict[str, list[Entry]] = {}
         self._closed = False
 
     def append(self, row: Item) -> None:
         if self._closed:
             raise StorageFailed("the journal is closed")
         self.rows.append(row)
+        if isinstance(row, Entry):
+            self._entries.setdefault(row.call_id, []).append(row)
 
     async def committed(self, call_id: str | None = None) -> None:
         if self.fails:
@@ -388,7 +391,7 @@ class MemoryJournal:
         self._closed = True
 
     def entries(self, call_id: str) -> list[Entry]:
-        return [row for row in self.rows if isinstance(row, Entry) and row.call_id == call_id]
+        return list(self._entries.get(call_id, ()))
 
     def calls(self) -> dict[str, Call]:
         """The last state of every call, in the order in which they were offered."""
