@@ -84,18 +84,18 @@ def build(
         ]
         made: list[str] = []
         failed: list[tuple[str, str]] = []
+        sparing = _Sparing(voice)
         try:
             for at, recipe in enumerate(todo):
                 if progress:
                     progress(recipe.base, at, len(todo))
                 try:
-                    masters[recipe.base] = _record(folder, recipe, voice)
+                    masters[recipe.base] = _record(folder, recipe, sparing)
                 except (SpeechError, ValueError) as error:
                     failed.append((recipe.base, str(error)))
                     continue
                 made.append(recipe.base)
-                if len(made) % 10 == 0:
-                    _save(folder, masters)
+                _save(folder, masters)
         finally:
             _save(folder, masters)
     missing = [base for base, recipe in recipes.items() if not _says(masters.get(base), recipe)]
@@ -237,6 +237,25 @@ def _made_from(recipe: Recipe, engine_name: str) -> str:
         recipe.tone,
     ]
     return hashlib.sha256(json.dumps(shape).encode()).hexdigest()[:16]
+
+
+class _Sparing:
+    """An engine that says a short text once, though it is kept with different silence after."""
+
+    SIGNS = 6
+
+    def __init__(self, voice: Engine) -> None:
+        self.name = voice.name
+        self._voice = voice
+        self._said: dict[tuple[str, str, float], sound.Sound] = {}
+
+    def speak(self, text: str, voice: str, rate: float) -> sound.Sound:
+        if len(text) > self.SIGNS:
+            return self._voice.speak(text, voice, rate)
+        key = (text, voice, rate)
+        if key not in self._said:
+            self._said[key] = self._voice.speak(text, voice, rate)
+        return self._said[key]
 
 
 def _record(folder: Path, recipe: Recipe, voice: Engine) -> Master:

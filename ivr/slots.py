@@ -75,7 +75,11 @@ def spell(kind: str, value: str) -> list[str]:
 
 
 KINDS: dict[str, tuple[str, ...]] = {
-    "digits": tuple(f"digit.{n}{end}" for n in range(10) for end in ("", ".end")),
+    "digits": tuple(
+        f"digit.{number}{end}"
+        for number in (*range(10), *(f"{n:02d}" for n in range(100)))
+        for end in ("", ".end")
+    ),
     "count": tuple(f"count.{n}" for n in range(61)),
     "letters": tuple(f"letter.{chr(n)}" for n in range(ord("a"), ord("z") + 1)),
     "time": (
@@ -96,18 +100,31 @@ def _digits(value: str) -> list[str]:
     number = re.sub(r"[ +\-]", "", value)
     if not re.fullmatch(r"[0-9]{1,32}", number):
         raise SlotError(f"'{value}' is not a number to be read digit by digit")
-    ends = _group_ends(len(number))
-    return [f"digit.{n}.end" if at in ends else f"digit.{n}" for at, n in enumerate(number, 1)]
+    names: list[str] = []
+    for group in _groups(number):
+        pairs = [group[at : at + 2] for at in range(0, len(group), 2)]
+        names += [f"digit.{pair}" for pair in pairs]
+        names[-1] += ".end"
+    return names
 
 
-def _group_ends(length: int) -> set[int]:
-    """After which digit to pause: 138 0013 8000, as numbers are said here."""
-    if length <= 5:
-        return {length}
+def _groups(number: str) -> list[str]:
+    """A number in groups to pause between, as numbers are said here: 138 0013 8000."""
+    length = len(number)
     if length == 11:
-        return {3, 7, 11}
-    size = 3 if length % 3 == 0 else 4
-    return {*range(size, length - 1, size), length}
+        sizes = [3, 4, 4]
+    elif length <= 5:
+        sizes = [length]
+    else:
+        size = 3 if length % 3 == 0 else 4
+        sizes = [size] * (length // size)
+        rest = length - sum(sizes)
+        if rest == 1:
+            sizes[-1] += 1
+        elif rest:
+            sizes.append(rest)
+    ends = [sum(sizes[: at + 1]) for at in range(len(sizes))]
+    return [number[end - size : end] for size, end in zip(sizes, ends, strict=True)]
 
 
 def _count(value: str) -> list[str]:

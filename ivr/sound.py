@@ -27,11 +27,8 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import pyloudnorm
 import soundfile
 import soxr
-from scipy.ndimage import minimum_filter1d
-from scipy.signal import fftconvolve, firwin
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it warns of ffmpeg, which only mp3 needs, and of audioop
@@ -87,6 +84,8 @@ def loudness(sound: Sound) -> float:
     loop, because BS.1770 works in blocks of 0.4 s and would mark a lone digit down for the
     silence around it.
     """
+    import pyloudnorm  # here, as scipy takes a second and a call that is recorded needs none
+
     speech = _to_samples(_trimmed(_to_segment(sound.samples, sound.hz), 0, 0))
     if not len(speech) or not np.abs(speech).max():
         return float("-inf")
@@ -96,6 +95,8 @@ def loudness(sound: Sound) -> float:
 
 def telephone(sound: Sound) -> Sound:
     """The same sound as a telephone carries it: 8 kHz, 300-3400 Hz, peaks not above 1.0."""
+    from scipy.signal import fftconvolve
+
     samples = sound.samples.astype(np.float64)
     if sound.hz != HZ:
         samples = soxr.resample(samples, sound.hz, HZ, "VHQ")
@@ -156,20 +157,24 @@ def read(path: Path) -> Sound:
 def write(path: Path, sound: Sound, mode: int = 0o644) -> None:
     """Write a sound under a name ending in flac, wav (16 bit), alaw or ulaw; all or nothing.
 
+    A flac keeps 12 of 16 bits: no less than a-law's finest step, and a third smaller.
     `mode` is the file's permission bits. Raises OSError if the disk refuses.
     """
     suffix = path.suffix.lstrip(".")
-    kind: dict[str, Any] = {
-        "flac": {"format": "FLAC", "subtype": "PCM_16"},
+    kinds: dict[str, dict[str, Any]] = {
+        "flac": {"format": "FLAC", "subtype": "PCM_16", "compression_level": 1.0},
         "wav": {"format": "WAV", "subtype": "PCM_16"},
         "alaw": {"format": "RAW", "subtype": "ALAW", "endian": "FILE"},
         "ulaw": {"format": "RAW", "subtype": "ULAW", "endian": "FILE"},
-    }[suffix]
+    }
     handle, name = tempfile.mkstemp(prefix=".", suffix="." + suffix, dir=path.parent)
     os.close(handle)
     beside = Path(name)
     try:
-        soundfile.write(beside, _to_whole(sound.samples), sound.hz, **kind)
+        whole = _to_whole(sound.samples)
+        if suffix == "flac":
+            whole = (np.rint(whole / 16).clip(-2_048, 2_047) * 16).astype("<i2")
+        soundfile.write(beside, whole, sound.hz, **kinds[suffix])
         beside.chmod(mode)
         beside.replace(path)
     except soundfile.LibsndfileError as error:
@@ -246,6 +251,8 @@ def quality(sound: Sound) -> Quality:
 
 @cache
 def _band() -> npt.NDArray[np.float64]:
+    from scipy.signal import firwin
+
     taps: npt.NDArray[np.float64] = firwin(513, BAND, pass_zero=False, fs=HZ)
     return taps
 
@@ -296,6 +303,8 @@ def _levelled(samples: Samples) -> Samples:
 
 def _limited(samples: Samples, ceiling: float) -> Samples:
     """Hold the peaks below the ceiling by turning down 5 ms around each, smoothly."""
+    from scipy.ndimage import minimum_filter1d
+
     if np.abs(samples).max(initial=0.0) <= ceiling:
         return samples
     ceiling *= 0.999
