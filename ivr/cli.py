@@ -137,8 +137,6 @@ def serve(
     try:
         service.run(service.settings_from(HERE.root, HERE.database, agi, manager, most, os.environ))
     except (ValueError, OSError) as error:
-        if isinstance(error, BadFile):
-            raise
         raise Refused(str(error)) from error
 
 
@@ -302,10 +300,11 @@ def install_sounds(
 ) -> None:
     """Write every prompt in the formats Asterisk plays (安装提示音)."""
     from ivr import masters
+    from ivr.speech import EngineMissing
 
     try:
         report = masters.prepare(HERE.root, folder.absolute())
-    except (OSError, masters.BuildRuns, masters.EngineMissing) as error:
+    except (OSError, masters.BuildRuns, EngineMissing) as error:
         raise Refused(str(error)) from error
     out.print(
         f"{len(report.made)} written, {report.kept} were there, {len(report.missing)} missing"
@@ -330,8 +329,6 @@ def dialplan(
         if into is not None:
             into.write_text(text, encoding="utf-8")
     except (ValueError, OSError) as error:
-        if isinstance(error, BadFile):
-            raise
         raise Refused(str(error)) from error
     if lint:
         _complain(complaints, "the dialplan is clean")

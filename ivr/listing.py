@@ -1,0 +1,176 @@
+"""What is there, as rows for a table or for another program: lines, prompts, calls, messages.
+
+Rules this module keeps:
+
+- Plain values in a fixed order; times are ISO 8601 in UTC.
+- Numbers of callers are masked to their last four digits, but for one place: the contact and the
+  caller of a message are whole in `messages --json`, as somebody must ring them back.
+- What reads the database blocks.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from ivr import flow, hotlines, messages, replay
+from ivr.call import Call, step
+from ivr.codec import encode
+from ivr.prompts import Library
+from ivr.redact import mask, redacted
+from ivr.store import Message, Store
+
+Row = dict[str, Any]
+
+
+class NoCall(Exception):
+    """There is no call of this id."""
+
+
+def lines(root: Path) -> list[Row]:
+    """The lines. Raises BadFile."""
+    return [
+        {
+            "line": line.name,
+            "title": line.title,
+            "numbers": list(line.numbers),
+            "language": line.language,
+            "answer_after": line.answer_at,
+            "version": line.version,
+        }
+        for line in hotlines.load(root).lines.values()
+    ]
+
+
+def prompts(root: Path, sounds: Path, hotline: str = "") -> list[Row]:
+    """Every recorded part: `file` is how Asterisk plays it (without extension), `hotline` is
+    `common` for what all lines say. Raises BadFile."""
+    library = Library.load(root)
+    parts = library.all_parts()
+    return [
+        {
+            "id": recipe.base,
+            "hotline": recipe.hotline,
+            "language": recipe.language,
+            "text": recipe.text,
+            "file": str(sounds / recipe.path),
+            "seconds": parts[recipe.base].seconds,
+            "recorded": parts[recipe.base].built,
+        }
+        for recipe in library.recipes()
+        if hotline in ("", recipe.hotline)
+    ]
+
+
+def open_store(url: str) -> Store:
+    """The database with its tables; the folder of a SQLite file is made. Raises StorageFailed."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        return Store(url)  # which says what is wrong with it
+    if parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:"):
+        Path(str(parsed.database)).parent.mkdir(parents=True, exist_ok=True)
+    store = Store(url)
+    store.upgrade()
+    return store
+
+
+def calls(store: Store, hotline: str | None, limit: int) -> list[Row]:
+    """Calls, the latest first. Raises StorageFailed."""
+    return [
+        {
+            "call": row.id,
+            "line": row.hotline,
+            "number": row.number,
+            "caller": mask(row.caller),
+            "offered_at": _time(row.offered_at),
+            "answered_at": _time(row.answered_at),
+            "ended_at": _time(row.ended_at),
+            "rung": row.rung_ms / 1000,
+            "ended_by": row.ended_by,
+            "record": dict(row.record),
+            "problem": row.problem,
+            "version": row.version,
+        }
+        for row in replay.calls(store, hotline=hotline, limit=limit)
+    ]
+
+
+def journal(store: Store, call: str) -> list[Row]:
+    """Everything that happened in a call, masked. Raises NoCall, StorageFailed."""
+    entries = replay.entries(store, call)
+    if not entries:
+        raise NoCall(f"there is no journal of a call {call}: `sansheng calls` lists them")
+    return [
+        {
+            "seq": entry.seq,
+            "at": entry.at_ms / 1000,
+            "side": entry.side,
+            "name": entry.name,
+            "data": json.loads(encode(entry.what)),
+        }
+        for entry in redacted(entries)
+    ]
+
+
+def left(store: Store, hotline: str | None, state: str | None, limit: int) -> list[Row]:
+    """Messages, the latest first, with whole numbers. Raises StorageFailed."""
+    return [
+        _message(row) for row in messages.listed(store, hotline=hotline, state=state, limit=limit)
+    ]
+
+
+def left_masked(rows: Sequence[Row]) -> list[Row]:
+    """The same for a table on a screen: masked, and only what one looks at first."""
+    shown = ("message", "line", "kind", "created_at", "contact", "caller", "seconds", "quality")
+    return [
+        {name: row[name] for name in (*shown, "due_at", "state")}
+        | {"contact": mask(row["contact"]), "caller": mask(row["caller"])}
+        for row in rows
+    ]
+
+
+def _message(row: Message) -> Row:
+    return {
+        "message": row.id,
+        "line": row.hotline,
+        "kind": row.kind,
+        "created_at": _time(row.created_at),
+        "call": row.call_id,
+        "caller": row.caller,
+        "contact": row.contact,
+        "recording": row.recording,
+        "surname_recording": row.surname_recording,
+        "seconds": row.seconds,
+        "quality": row.quality,
+        "staff_number": row.staff_number,
+        "item": row.item,
+        "fields": dict(row.fields),
+        "within": row.within,
+        "due_at": _time(row.due_at),
+        "source": row.source,
+        "state": row.state,
+    }
+
+
+def replayed(store: Store, call: str) -> replay.Replay:
+    """Feed a call's journal to the flow version it began with. Raises NoCall, StorageFailed."""
+    try:
+        row = replay.call(store, call)
+    except KeyError:
+        raise NoCall(f"there is no call {call}: `sansheng calls` lists them") from None
+    entries = replay.entries(store, call)
+    if not entries:
+        raise NoCall(f"the journal of {call} is empty: was it erased?")
+    line = flow.from_body(store.version(row.version or ""))
+    return replay.replay(entries, Call(), lambda state, event: step(line, state, event))
+
+
+def _time(at: datetime | None) -> str | None:
+    return None if at is None else at.astimezone(UTC).isoformat(timespec="milliseconds")

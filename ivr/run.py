@@ -1,0 +1,368 @@
+"""A whole hotline on this machine with one command: what `sansheng run` (`make run`) does.
+
+Prompts, Asterisk, the service, and one call to prove that it works; then every call that comes
+in is shown as it goes, until Ctrl-C.
+
+Rules this module keeps:
+
+- No root, loopback only, everything under `var/`.
+- What cannot be done is said in one sentence with the way out (`CannotRun`); what was started is
+  stopped again, whatever happened. Calls that are up may end first; a second Ctrl-C ends them.
+- The proof is a real SIP call, and the opening must be recognised in the audio that was heard.
+- Every step is timed, and the times are shown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from ivr import control, debian, hotlines, masters, place, plan, stimuli, watching
+from ivr.document import BadFile
+from ivr.ear import Ear
+from ivr.hotlines import Hotlines
+from ivr.phone import NotAnswered, Phone
+from ivr.speech import EngineMissing
+from ivr.switch import Ports, Switch, SwitchError
+
+READY = 60.0
+"""Seconds the service may take until it answers."""
+ANSWER = 30.0
+"""Seconds within which the proof call must be answered."""
+STOP = 8.0
+"""Seconds the service may take to stop when no call is up."""
+
+
+class CannotRun(Exception):
+    """The line cannot be started, or has died; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the person at the terminal asked for; ports are on 127.0.0.1."""
+
+    root: Path
+    database: str
+    sip: int = 5060
+    agi: int = 4573
+    manager: int = 5038
+    rtp: int = 20000
+    once: bool = False
+
+
+@dataclass(slots=True)
+class Run:
+    """One line, from nothing to taking calls. Use as a context manager."""
+
+    wishes: Wishes
+    out: Console
+    times: list[tuple[str, float]] = field(default_factory=list)
+    loaded: Hotlines = field(init=False)
+    switch: Switch = field(init=False)
+    service: subprocess.Popen[bytes] | None = None
+
+    @property
+    def root(self) -> Path:
+        return self.wishes.root
+
+    @property
+    def log(self) -> Path:
+        """Where the service's log goes."""
+        return self.root / "var/log/service.log"
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.stop()
+
+    # ------------------------------------------------------------ the steps
+
+    def start(self) -> None:
+        """Set everything up, start it, and prove it. Raises CannotRun."""
+        with _sentences(self.root):
+            with self._step("flows and texts"):
+                self.loaded = hotlines.load(self.root)
+                lines = plan.lines(self.loaded)
+            with self._step("prompts"):
+                self._prompts()
+            with self._step("Asterisk"):
+                self._free(self.wishes.agi)
+                self.switch = Switch(
+                    self.root / "var/asterisk",
+                    self.root,
+                    lines=lines,
+                    agi=f"127.0.0.1:{self.wishes.agi}",
+                    ports=Ports(
+                        self.wishes.sip, self.wishes.manager, self.wishes.rtp, self.wishes.rtp + 999
+                    ),
+                    sounds=place.sounds(self.root),
+                    spool=place.spool(self.root),
+                )
+                self.switch.fetch(lambda sentence: self.out.print(f"    {sentence}"))
+                self.switch.configure()
+                self.switch.start()
+            with self._step("the service"):
+                self._serve()
+            with self._step("one call to prove it"):
+                self._prove()
+
+    def _prompts(self) -> None:
+        with self.out.status("prompts") as status:
+            report = masters.prepare(
+                self.root,
+                place.sounds(self.root),
+                lambda base, done, total: status.update(
+                    f"recording what has no audio yet: {done} of {total} ({base})"
+                ),
+            )
+        if report.missing or report.failed:
+            names = ", ".join([*report.missing, *(base for base, _ in report.failed)][:5])
+            self.out.print(f"    [yellow]no audio for {names}: `sansheng doctor` says why[/]")
+
+    def _serve(self) -> None:
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        socket_ = place.short(control.path(self.root))
+        environment = {
+            **os.environ,
+            "SANSHENG_MANAGER_USER": self.switch.user,
+            "SANSHENG_MANAGER_SECRET": self.switch.secret,
+            "SANSHENG_SYSTEM": self.switch.name,
+            "SANSHENG_SOUNDS": str(self.switch.sounds),
+            "SANSHENG_SPOOL": str(self.switch.spool),
+            "SANSHENG_CONTROL": str(socket_),
+        }
+        command = [sys.executable, "-m", "ivr.cli", "--root", str(self.root)]
+        command += ["serve", "--agi", f"127.0.0.1:{self.wishes.agi}"]
+        command += ["--manager", f"127.0.0.1:{self.wishes.manager}"]
+        command += ["--database", self.wishes.database]
+        with self.log.open("wb") as log:
+            self.service = subprocess.Popen(
+                command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C at the terminal is for us, not for it
+            )
+        deadline = time.monotonic() + READY
+        while not asyncio.run(_answers(socket_)):
+            if self.service.poll() is not None or time.monotonic() > deadline:
+                raise CannotRun(f"the service did not start; it said: {self._last_words()}")
+            time.sleep(0.05)
+        place.note(
+            self.root,
+            place.Running(
+                os.getpid(), self.wishes.sip, self.wishes.agi, self.wishes.manager, str(socket_)
+            ),
+        )
+
+    def _prove(self) -> None:
+        line = next(iter(self.loaded.lines.values()))
+        number = next((n for n, entry in line.numbers.items() if not entry), None)
+        number = number or next(iter(line.numbers))
+        told = asyncio.run(self._call(line.name, number))
+        self.out.print(f"    {told}")
+
+    async def _call(self, line: str, number: str) -> str:
+        """Ring the line, hear its opening, hang up; what was heard."""
+        ear = Ear(_sounds_of(self.loaded, place.sounds(self.root), line))
+        parts = self.loaded.library.all_parts()
+        async with await Phone.open(user="proof") as phone:
+            began = time.monotonic()
+            call = await phone.dial(number, ("127.0.0.1", self.wishes.sip), caller="")
+            try:
+                await call.answered(ANSWER)
+            except (NotAnswered, TimeoutError) as error:
+                why = str(error) or f"nobody answered within {ANSWER:.0f} s"
+                raise CannotRun(
+                    f"the proof call to {number} failed: {why}; see {self.log}"
+                ) from None
+            rang = time.monotonic() - began
+            self.times.append(("  of which ringing", rang))
+            for _ in range(60):
+                await asyncio.sleep(0.25)
+                heard = [h for h in ear.recognise(call.heard) if ".opening" in h.name]
+                if heard and (not heard[0].cut or call.ended_by):
+                    break
+            await call.hang_up()
+        audio = self.root / "var/calls/proof.wav"
+        audio.parent.mkdir(parents=True, exist_ok=True)
+        call.heard.wav(audio)
+        if not heard:
+            raise CannotRun(
+                f"{number} answered, but its opening was not heard: listen to {audio}, "
+                f"and see {self.log} and {self.switch.directory / 'log/messages.log'}"
+            )
+        words = parts[heard[0].name].text
+        return (
+            f"{number} ({line}) answered after {rang:.1f} s of ringing and said "
+            f"[green]{words}[/] (likeness {heard[0].score:.2f})"
+        )
+
+    # ------------------------------------------------------------ while it runs
+
+    def show(self) -> None:
+        """How long each step took, which numbers to ring, and how."""
+        table = Table(title="time", show_header=False, box=None)
+        table.add_column()
+        table.add_column(justify="right")
+        for name, seconds in self.times:
+            table.add_row(name, f"{seconds:.1f} s")
+        own = [seconds for name, seconds in self.times if not name.startswith(" ")]
+        table.add_row("[bold]altogether[/]", f"[bold]{sum(own):.1f} s[/]")
+        self.out.print(table)
+        numbers = Table(title="lines (热线)")
+        for name in ("number", "line", "title", "from this terminal"):
+            numbers.add_column(name)
+        for line in self.loaded.lines.values():
+            for number in line.numbers:
+                numbers.add_row(number, line.name, line.title, f"make call LINE={number}")
+        self.out.print(numbers)
+        self.out.print(
+            f"From a softphone (软电话): SIP server 127.0.0.1 port {self.wishes.sip} (UDP), any "
+            "user name, no password, codec PCMA or PCMU; dial a number above."
+        )
+        self.out.print(f"[dim]The service's log: {self.log}. Ctrl-C stops everything.[/]")
+
+    async def watch(self) -> None:
+        """Show every call as it goes, until cancelled. Raises CannotRun if the service dies."""
+        at = place.control_socket(self.root)
+        with contextlib.suppress(control.NoService):
+            async for event in control.ask(at, {"ask": "watch"}):
+                sentence = watching.sentence(event)
+                if sentence:
+                    self.out.print(sentence, highlight=False)
+        raise CannotRun(f"the service has ended by itself; it said: {self._last_words()}")
+
+    # ------------------------------------------------------------ the end
+
+    def stop(self) -> None:
+        """Stop the service and Asterisk; calls that are up may end first."""
+        service, self.service = self.service, None
+        if service is not None and service.poll() is None:
+            service.send_signal(signal.SIGTERM)
+            try:
+                service.wait(STOP)
+            except subprocess.TimeoutExpired:
+                self.out.print("calls are up: waiting for them to end; Ctrl-C ends them now")
+                with contextlib.suppress(KeyboardInterrupt):
+                    service.wait()
+                self._kill(service)
+        if hasattr(self, "switch"):
+            self.switch.stop()
+        place.forget(self.root)
+
+    def _kill(self, service: subprocess.Popen[bytes]) -> None:
+        if service.poll() is not None:
+            return
+        service.send_signal(signal.SIGTERM)
+        try:
+            service.wait(STOP)
+        except subprocess.TimeoutExpired:
+            service.kill()
+            service.wait()
+
+    # ------------------------------------------------------------ helpers
+
+    @contextlib.contextmanager
+    def _step(self, name: str) -> Iterator[None]:
+        began, before = time.monotonic(), len(self.times)
+        yield
+        took = time.monotonic() - began
+        self.times.insert(before, (name, took))
+        self.out.print(f"  [green]✓[/] {name} [dim]{took:.1f} s[/]", highlight=False)
+
+    def _last_words(self) -> str:
+        try:
+            said = self.log.read_text(errors="replace").strip().splitlines()
+        except FileNotFoundError:
+            said = []
+        return f"{' | '.join(said[-2:]) or 'nothing'} (all of it: {self.log})"
+
+    @staticmethod
+    def _free(port: int) -> None:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError as error:
+                raise CannotRun(
+                    f"port {port} on 127.0.0.1, wanted for the service (TCP), cannot be used "
+                    f"({error.strerror}): stop what uses it, or choose another with --agi-port"
+                ) from None
+
+
+def run(wishes: Wishes, out: Console) -> None:
+    """Everything, until Ctrl-C (or once, if so wished). Raises CannotRun, BadFile."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with Run(wishes, out) as line:
+        began = float(os.environ.get("SANSHENG_BEGAN") or time.time())
+        if "SANSHENG_BEGAN" in os.environ:  # by `make run`, before it installed anything
+            line.times.append(("packages", max(0.0, time.time() - began)))
+        line.start()
+        line.show()
+        if wishes.once:
+            return
+        with contextlib.suppress(KeyboardInterrupt, asyncio.CancelledError):
+            asyncio.run(line.watch())
+        out.print("stopping")
+    out.print("stopped")
+
+
+# ---------------------------------------------------------------- parts
+
+
+@contextlib.contextmanager
+def _sentences(root: Path) -> Iterator[None]:
+    """What can go wrong with a machine, as one sentence."""
+    try:
+        yield
+    except (debian.FetchError, masters.BuildRuns, EngineMissing, ValueError) as error:
+        if isinstance(error, BadFile):
+            raise
+        raise CannotRun(str(error)) from error
+    except SwitchError as error:
+        hint = ""
+        if "port" in str(error):
+            hint = " with --sip-port or --manager-port"
+        raise CannotRun(f"{error}{hint}") from error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise CannotRun(f"the disk is full: make room under {root / 'var'}") from error
+        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+            raise CannotRun(f"{error.filename} cannot be written: {error.strerror}") from error
+        raise CannotRun(str(error)) from error
+
+
+async def _answers(at: Path) -> bool:
+    """Whether a service answers at its control socket."""
+    try:
+        async for _ in control.ask(at, {"ask": "live"}):
+            return True
+    except (control.NoService, OSError):
+        pass
+    return False
+
+
+def _sounds_of(loaded: Hotlines, sounds: Path, line: str) -> dict[str, Any]:
+    """The recorded parts of a line as the ear knows them, by name."""
+    return {
+        base: stimuli.wav(sounds / f"{part.path}.wav")
+        for base, part in loaded.library.all_parts().items()
+        if base.startswith(f"{line}.") and (sounds / f"{part.path}.wav").exists()
+    }

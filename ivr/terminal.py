@@ -1,0 +1,323 @@
+"""A telephone in the terminal: what `sansheng call LINE` (`make call`) does.
+
+A real SIP call to a running line, or, with `--fake`, a call over the fake Asterisk in real time.
+What is being said is shown as text while it plays; keys go to the line.
+
+Keys: 0-9 * # are pressed, `s` speaks for two seconds, `h` hangs up. `--keys` presses by itself,
+one every 0.4 s, and `.` waits a second more; so does what is piped in.
+
+Rules this module keeps:
+
+- What is shown comes from the service's own `watch` stream, with the real times; where the
+  service is out of reach (another machine) the texts are recognised in the audio afterwards.
+- The terminal is given back as it was, however the call ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+import termios
+import time
+import tty
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from rich.console import Console
+from rich.markup import escape
+
+from ivr import control, hotlines, place, stimuli, watching
+from ivr.ear import Ear
+from ivr.hotlines import Hotlines
+from ivr.phone import NotAnswered, Phone, PhoneCall
+from ivr.redact import mask
+from ivr.serve import address
+
+SPEAK = 2.0
+"""Seconds that `s` speaks."""
+GAP = 0.4
+"""Seconds between two keys that are not pressed by hand."""
+WAIT = 1.0
+"""Seconds that `.` waits."""
+CALLER = "13800138000"
+"""Who calls, if nobody else is wished for."""
+PATIENCE = 60.0
+"""Seconds to ring until we give up."""
+
+
+class CannotCall(Exception):
+    """The call cannot be made; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the person at the terminal asked for. `line` is a name or a number; `server` is
+    HOST:PORT of SIP, or "" for the line that runs here; `keys` "" means the keyboard."""
+
+    root: Path
+    line: str
+    server: str = ""
+    caller: str = ""
+    keys: str = ""
+    wav: Path | None = None
+
+
+class Telephone(Protocol):
+    """A call as this module needs it."""
+
+    @property
+    def ended_by(self) -> str:
+        """`us` (the caller), `them` (the line), "" while it lasts."""
+        ...
+
+    def press(self, key: str) -> None: ...
+    def speak(self, seconds: float) -> None: ...
+    async def hang_up(self) -> None: ...
+    async def ended(self) -> None: ...
+
+
+class SipTelephone:
+    """A real call."""
+
+    def __init__(self, call: PhoneCall) -> None:
+        self.call = call
+
+    @property
+    def ended_by(self) -> str:
+        return self.call.ended_by
+
+    def press(self, key: str) -> None:
+        self.call.press(key)
+
+    def speak(self, seconds: float) -> None:
+        self.call.speak(seconds)
+
+    async def hang_up(self) -> None:
+        await self.call.hang_up()
+
+    async def ended(self) -> None:
+        await self.call.ended(24 * 3600)
+
+
+class Screen:
+    """What the person at the terminal sees: seconds since dialling, who, what."""
+
+    def __init__(self, out: Console) -> None:
+        self._out = out
+        self._began = time.monotonic()
+
+    def show(self, who: str, what: str) -> None:
+        """One line; `what` may carry rich's markup."""
+        passed = time.monotonic() - self._began
+        self._out.print(f"{passed:7.1f}  {who:<5} {what}", highlight=False, soft_wrap=True)
+
+
+def number_of(loaded: Hotlines, line: str) -> tuple[str, str]:
+    """Name and number of a line given by either. Raises CannotCall."""
+    if line in loaded.numbers:
+        return loaded.numbers[line].name, line
+    if line in loaded.lines:
+        numbers = loaded.lines[line].numbers
+        plain = next((number for number, entry in numbers.items() if not entry), None)
+        return line, plain or next(iter(numbers))
+    known = ", ".join(f"{one.name} ({' '.join(one.numbers)})" for one in loaded.lines.values())
+    raise CannotCall(f"there is no line '{line}': choose one of {known}")
+
+
+# ---------------------------------------------------------------- the two ways to call
+
+
+def real(wish: Wish, out: Console) -> bool:
+    """Call over SIP; False if the line did not answer. Raises CannotCall, BadFile."""
+    loaded = hotlines.load(wish.root)
+    name, number = number_of(loaded, wish.line)
+    running = place.running(wish.root)
+    try:
+        server = address(wish.server) if wish.server else ("127.0.0.1", 0)
+    except ValueError as error:
+        raise CannotCall(str(error)) from None
+    if not wish.server:
+        server = ("127.0.0.1", running.sip if running is not None else 5060)
+    return asyncio.run(_real(wish, loaded, name, number, server, out))
+
+
+async def _real(
+    wish: Wish, loaded: Hotlines, name: str, number: str, server: tuple[str, int], out: Console
+) -> bool:
+    screen = Screen(out)
+    caller = wish.caller or CALLER
+    async with (
+        await Phone.open(user="terminal") as phone,
+        _watched(place.control_socket(wish.root), caller, screen) as watched,
+    ):
+        screen.show("", f"calling {number} ({name}) at {server[0]}:{server[1]}")
+        call = await phone.dial(number, server, caller=caller)
+        try:
+            await call.answered(PATIENCE)
+        except NotAnswered as error:
+            why = {408: "nobody answers there: is `make run` running?", 404: "no such number"}
+            screen.show("", f"[red]{why.get(error.status, f'refused with {error.status}')}[/]")
+            return False
+        except TimeoutError:
+            screen.show("", f"[red]it rang for {PATIENCE:.0f} s, and nobody answered[/]")
+            return False
+        screen.show("", "answered" + ("" if watched else "; the texts come at the end"))
+        await _converse(SipTelephone(call), wish.keys, screen)
+    audio = wish.wav or wish.root / f"var/calls/{time.strftime('%Y%m%d-%H%M%S')}-{name}.wav"
+    audio.parent.mkdir(parents=True, exist_ok=True)
+    call.heard.wav(audio)
+    if not watched:
+        _recognise(call, loaded, name, wish.root, screen)
+    screen.show("", f"what was heard: {escape(str(audio))}")
+    return True
+
+
+def fake(wish: Wish, out: Console) -> bool:
+    """Call over a fake Asterisk in real time. Raises CannotCall, BadFile."""
+    from ivr.fake_line import FakeLine
+
+    loaded = hotlines.load(wish.root)
+    name, number = number_of(loaded, wish.line)
+
+    async def talk() -> None:
+        screen = Screen(out)
+        caller = wish.caller or CALLER
+        async with FakeLine(loaded, wish.root) as line, _watched(line.socket, caller, screen):
+            screen.show("", f"calling {number} ({name}) over a fake Asterisk: no sound")
+            await _converse(line.dial(number, caller), wish.keys, screen)
+
+    asyncio.run(talk())
+    return True
+
+
+# ---------------------------------------------------------------- during the call
+
+
+async def _converse(phone: Telephone, keys: str, screen: Screen) -> None:
+    """Keys go out until the call is over."""
+
+    async def type_() -> None:
+        async for key in _typed(keys):
+            await _do(phone, key, screen)
+
+    screen.show("", "keys 0-9 * #, s speaks, h hangs up")
+    with _keyboard(bool(keys)):
+        typing = asyncio.create_task(type_())
+        over = asyncio.create_task(phone.ended())
+        try:
+            await asyncio.wait({typing, over}, return_when=asyncio.FIRST_COMPLETED)
+            if not over.done():
+                typing.result()  # raises what went wrong
+            await over
+        except asyncio.CancelledError:  # Ctrl-C
+            await phone.hang_up()
+        finally:
+            typing.cancel()
+            over.cancel()
+            await asyncio.gather(typing, over, return_exceptions=True)
+    await asyncio.sleep(0.3)  # what the service still has to say
+    who = {"us": "you hung up", "them": "the line hung up"}
+    screen.show("", f"[bold]{who.get(phone.ended_by, 'the call is over')}[/]")
+
+
+async def _do(phone: Telephone, key: str, screen: Screen) -> None:
+    if key in "0123456789*#":
+        screen.show("you", f"[cyan]press {key}[/]")
+        phone.press(key)
+    elif key == "s":
+        screen.show("you", f"[cyan]speak for {SPEAK:.0f} s[/]")
+        phone.speak(SPEAK)
+    elif key == "h":
+        screen.show("you", "[cyan]hang up[/]")
+        await phone.hang_up()
+
+
+async def _typed(keys: str) -> AsyncIterator[str]:
+    """Keys as they come: from `keys`, from the keyboard, or from what is piped in."""
+    if keys:
+        for key in keys:
+            await asyncio.sleep(WAIT if key == "." else GAP)
+            yield key
+        return
+    loop = asyncio.get_running_loop()
+    queue: asyncio.Queue[bytes] = asyncio.Queue()
+    descriptor = sys.stdin.fileno()
+    try:
+        loop.add_reader(descriptor, lambda: queue.put_nowait(os.read(descriptor, 64)))
+    except (PermissionError, ValueError):  # a file, or nothing at all: never ready, never late
+        text = sys.stdin.read()
+        async for key in _typed(text or " "):
+            yield key
+        return
+    try:
+        while data := await queue.get():
+            for key in data.decode(errors="ignore"):
+                if not sys.stdin.isatty():
+                    await asyncio.sleep(WAIT if key == "." else GAP)
+                yield key
+    finally:
+        loop.remove_reader(descriptor)
+
+
+@contextlib.contextmanager
+def _keyboard(by_itself: bool) -> Iterator[None]:
+    """Every key at once, without Enter, as long as a person sits there."""
+    if by_itself or not sys.stdin.isatty():
+        yield
+        return
+    before = termios.tcgetattr(sys.stdin)
+    try:
+        tty.setcbreak(sys.stdin)
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+
+
+# ---------------------------------------------------------------- what is said
+
+
+@contextlib.asynccontextmanager
+async def _watched(socket: Path, caller: str, screen: Screen) -> AsyncIterator[bool]:
+    """Show what the service does in our call; gives False if it cannot be watched."""
+    events = control.ask(socket, {"ask": "watch"})
+    try:
+        await anext(events)  # says that it watches
+    except (control.NoService, StopAsyncIteration, OSError):
+        yield False
+        return
+    ours = ""
+
+    async def follow() -> None:
+        nonlocal ours
+        async for event in events:
+            if not ours and event.get("caller") in (caller, mask(caller)):
+                ours = event["call"]
+            if event.get("call") == ours and ours:
+                said = watching.words(event, whole=True)
+                if said and event["what"] != "Key":
+                    screen.show("line", said)
+
+    following = asyncio.create_task(follow())
+    try:
+        yield True
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+
+
+def _recognise(call: PhoneCall, loaded: Hotlines, line: str, root: Path, screen: Screen) -> None:
+    """What was said, by its sound."""
+    parts = loaded.library.all_parts()
+    folder = place.sounds(root)
+    sounds = {
+        base: stimuli.wav(folder / f"{part.path}.wav")
+        for base, part in parts.items()
+        if base.startswith((f"{line}.", "common.")) and (folder / f"{part.path}.wav").exists()
+    }
+    for heard in Ear(sounds).recognise(call.heard) if sounds else []:
+        at = heard.start - (call.answered_at or call.heard.began)
+        screen.show("line", f"{at:6.1f} s [green]{escape(parts[heard.name].text)}[/]")

@@ -1,0 +1,59 @@
+"""What happens in calls as sentences for a terminal: one line an event.
+
+Rules this module keeps:
+
+- Pure: an event of the service's `watch` stream (`ivr.control`) comes in, text goes out.
+- Numbers are masked here again: what ops see on a screen others see too.
+- What tells a person nothing (timers, notes, the journal's small change) is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.markup import escape
+
+from ivr.redact import mask, masked
+
+TOLD = {
+    "Offered": "rings",
+    "Answered": "is answered",
+    "Voice": "the caller speaks",
+    "Noise": "there is noise on the line",
+    "Music": "hears music and waits",
+    "Record": "is being recorded",
+    "LookUp": "something is looked up",
+    "Found": "it was found",
+    "NotFound": "it was not found",
+    "LookupFailed": "the lookup failed",
+    "Keep": "something is written down",
+    "Stored": "it was kept",
+    "StoreFailed": "[red]it could not be kept[/]",
+    "HungUp": "[yellow]the caller hangs up[/]",
+    "HangUp": "[yellow]we hang up[/]",
+    "EndAsked": "ops ask for the end",
+    "Unplayable": "[red]a prompt could not be played[/]",
+}
+"""Events and actions as sentences about a call."""
+
+
+def words(event: Mapping[str, Any], *, whole: bool = False) -> str:
+    """What happened, in a few words; "" if it tells nothing. `whole` shows numbers unmasked."""
+    what = str(event.get("what", ""))
+    show = (lambda text: text) if whole else masked
+    if what == "Say":
+        text = escape(show(str(event.get("text", ""))))
+        return f"[green]{text}[/]  [dim]{escape(str(event.get('prompt', '')))}[/]"
+    if what == "Key":
+        return f"[cyan]key {escape(str(event.get('digit', '')))}[/]"
+    return TOLD.get(what, "")
+
+
+def sentence(event: Mapping[str, Any]) -> str:
+    """One line for ops: when, which line, who, what; "" if it tells nothing."""
+    said = words(event)
+    if not said:
+        return ""
+    caller = mask(str(event.get("caller", ""))) or "withheld"
+    return f"{float(event.get('at', 0.0)):7.1f} s  {event.get('line', '')} {caller}  {said}"
