@@ -8,9 +8,11 @@ Rules this module keeps:
 - A `D` with nothing else wanted is stale, or the caller's own key: what was cut goes on for the
   time left, a prompt from where it stopped.
 - Without the doorbell, waiting is cut into slices of `SLICE`; then keys work and voices do not.
+  What was known of a voice is forgotten with the connection that told us of it.
 - A key always becomes an event. If nobody wants anything else because of it, what it cut goes on.
 - Before each activity Asterisk is told how long we may take at most (`TIMEOUT(absolute)`), so
   that a service that freezes is noticed by the dialplan (the caller then hears its apology).
+  An Asterisk that has not answered long after that is gone, and so is the connection to it.
 - Nothing a caller controls becomes part of a path or a command.
 - Lengths are in seconds.
 """
@@ -52,10 +54,17 @@ SLICE = 0.25
 """Longest wait without a doorbell."""
 GRACE = 8
 """Seconds that the service may be late before the dialplan takes the caller back."""
+HALF_OPEN = 5.0
+"""Seconds after which a call that the dialplan must have taken back is given up."""
 RECORD_SLICE = 10.0
 """Longest single recording, so that a service that has died is noticed."""
-MUSIC_WAIT = 20.0
-"""Longest single wait under music."""
+MUSIC_WAIT = 10.0
+"""Longest single wait under music: so late at most is a lookup's end heard when the doorbell is
+lost meanwhile, and so much later a service that froze is noticed."""
+SPEECH_WAIT = 2.0
+"""Longest single wait while the caller speaks, for the same reason."""
+LATE = 0.25
+"""Seconds after a timer at which a wait ends by itself, if no doorbell ended it."""
 
 log = structlog.get_logger("channel")
 
@@ -86,11 +95,16 @@ class Surroundings(Protocol):
     spool: Path
     threshold: int
 
+    @property
+    def bells(self) -> int:
+        """Which connection to the manager carries the doorbell; 0: there is none now."""
+
     def parts(self, prompt: str, slots: dict[str, str]) -> Sequence[Part]: ...
     def rung(self) -> float: ...
+    def next_timer(self) -> float: ...
     def recording_begins(self, name: str, what: str) -> None: ...
     async def take(self, what: str, slices: Sequence[str]) -> Taken: ...
-    def ring_doorbell(self, channel: str) -> bool: ...
+    def ring_doorbell(self, channel: str) -> None: ...
 
 
 class Channel:
@@ -111,13 +125,17 @@ class Channel:
         self._doing: Foreground | None = None
         self._changed = asyncio.Event()
         self._bell: Timer | None = None
-        self._bells = True
+        self._bells = around.bells
         self._in_command = False
         self._recording = False
         self._left = False
         self._music = False
+        self._due = float("inf")
+        self._watchdog: Timer | None = None
         self.hearing = Hearing(self._clock, on_voice=self._voice, on_quiet=self._wake)
         self.on_voice: Callable[[], None] = lambda: None
+        self.overdue = False
+        """The call was taken from us because we were too late."""
         session.on_hangup = self._hung_up
 
     @property
@@ -153,6 +171,8 @@ class Channel:
             self._hung_up()
         finally:
             self._stop_bell()
+            if self._watchdog is not None:
+                self._watchdog.cancel()
             self.hearing.close()
 
     # -- what is done
@@ -246,27 +266,30 @@ class Channel:
         limit = self._clock.now() + action.limit
         await self._grace(action.limit)
         while True:
+            self._bells_now()
             now = self._clock.now()
             quiet = self.hearing.quiet_since + action.quiet
             if now >= limit - 0.0005 or (not self.hearing.talking and now >= quiet - 0.0005):
                 self._post(HeardOut(action.id))
                 return
             due = limit if self.hearing.talking else min(limit, quiet)
-            if await self._wait_for_key(action, due - now):
+            if await self._wait_for_key(action, min(due - now, SPEECH_WAIT)):
                 return
 
     async def _play_music(self, action: actions.Music) -> None:
         await self._grace(MUSIC_WAIT)
         await self._session.command("SET MUSIC", "ON", action.name)
         self._music = True
-        while not await self._wait_for_key(action, MUSIC_WAIT):
+        while not await self._wait_for_key(
+            action, min(MUSIC_WAIT, self._around.next_timer() + LATE)
+        ):
             await self._grace(MUSIC_WAIT)
 
     async def _wait_for_key(self, action: Foreground, seconds: float) -> bool:
         """Wait for a key or the doorbell; True when something else is wanted by now."""
         if self._superseded(action):
             return True
-        if not self._bells:
+        if not self._bells_now():
             seconds = min(seconds, SLICE)
         reply = await self._command("WAIT FOR DIGIT", max(1, round(seconds * 1000)))
         await self._key(reply)
@@ -288,12 +311,15 @@ class Channel:
                 started = self._clock.now()
                 reply = await self._record_slice(slices, length, action.quiet)
                 took = self._clock.now() - started
-                if reply.left or reply.result == -1:
+                if reply.left:
                     ended_by = "hangup"
+                elif reply.result == -1:
+                    ended_by = await self._not_recorded()
                 elif reply.digit == "#":
                     ended_by = "key"
                 elif reply.digit == BELL:
                     if self._superseded(action):
+                        self._recording = False
                         return
                     continue
                 elif took < length - 0.3:
@@ -303,14 +329,30 @@ class Channel:
                 break
         except Gone:
             ended_by = "hangup"
+        # a hang-up is not told before what was said has been: it would be lost
+        try:
+            await self._file_is_whole()
+            taken = await self._around.take(action.what, slices)
         finally:
             self._recording = False
-        taken = await self._around.take(action.what, slices)
         self._post(
             Recorded(action.id, taken.reference, round(taken.seconds, 2), taken.quality, ended_by)
         )
         if ended_by == "hangup":
+            await self._decided()
             self._hung_up()
+
+    async def _file_is_whole(self) -> None:
+        """Asterisk answers RECORD FILE before it writes the end of the file; it takes the next
+        command, and leaves the session, only afterwards."""
+        await self._session.alive()
+
+    async def _not_recorded(self) -> str:
+        """Nothing was recorded: nobody is there, or Asterisk cannot write."""
+        if not await self._session.alive():
+            return "hangup"
+        log.error("a recording cannot be written", folder=str(self._around.spool))
+        return "limit"
 
     async def _record_slice(self, slices: Sequence[str], length: float, quiet: float) -> Reply:
         path = str(self._around.spool / slices[-1])
@@ -329,6 +371,10 @@ class Channel:
     async def _grace(self, seconds: float) -> None:
         """Tell Asterisk when to take the caller back from a service that has frozen."""
         longest = round(seconds + 0.5) + GRACE
+        self._due = self._clock.now() + longest
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+        self._watchdog = self._clock.call_later(longest + HALF_OPEN, self._session.abort)
         await self._session.command("SET VARIABLE", "TIMEOUT(absolute)", longest)
 
     async def _command(self, command: str, *arguments: str | int) -> Reply:
@@ -344,9 +390,13 @@ class Channel:
         if reply.digit and reply.digit in KEYS:
             self._changed.clear()
             self._post(Key(reply.digit))
-            with self._clock.busy("a key"):
-                await asyncio.sleep(0)
-                await asyncio.sleep(0)
+            await self._decided()
+
+    async def _decided(self) -> None:
+        """Wait until the machine has taken what was posted."""
+        with self._clock.busy("a decision"):
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
 
     def _superseded(self, action: Foreground) -> bool:
         return self._wanted is not action
@@ -355,10 +405,18 @@ class Channel:
         if not self._recording:
             self.on_voice()
 
+    def _bells_now(self) -> bool:
+        """Whether the doorbell can be rung now."""
+        bells = self._around.bells
+        if bells != self._bells:
+            self._bells = bells
+            self.hearing.forget()
+        return bool(bells)
+
     def _wake(self) -> None:
         """End the command that runs, by the doorbell, again and again until it has ended."""
         if self._in_command and self._bell is None:
-            self._bells = self._around.ring_doorbell(self.name)
+            self._around.ring_doorbell(self.name)
             self._bell = self._clock.call_later(BELL_AGAIN, self._wake_again)
 
     def _wake_again(self) -> None:
@@ -385,5 +443,6 @@ class Channel:
         if self._left or self._recording:
             return
         self._left = True
+        self.overdue = self._clock.now() >= self._due
         self._changed.set()
         self._post(HungUp())

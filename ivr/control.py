@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ class Control:
         self._service = service
         self._at = at
         self._server: asyncio.Server | None = None
-        self._watchers: set[asyncio.Queue[str]] = set()
+        self._watchers: set[asyncio.Queue[str | None]] = set()
 
     async def listen(self) -> None:
         """Open the socket; one left by a service that died is replaced."""
@@ -61,9 +61,11 @@ class Control:
             os.umask(before)
 
     async def close(self) -> None:
-        """Close and remove the socket."""
+        """Close and remove the socket; those who watch are let go."""
         if self._server is not None:
             self._server.close()
+            for watcher in self._watchers:
+                watcher.put_nowait(None)
             self._at.unlink(missing_ok=True)
 
     def happened(self, driver: Driver, what: Event | Action) -> None:
@@ -74,6 +76,7 @@ class Control:
         for watcher in list(self._watchers):
             if watcher.qsize() >= QUEUE:
                 self._watchers.discard(watcher)
+                watcher.put_nowait(None)
             else:
                 watcher.put_nowait(line)
 
@@ -88,9 +91,7 @@ class Control:
         if isinstance(what, Say):
             told["prompt"] = what.prompt
             told["slots"] = dict(what.slots)
-            told["text"] = self._service.hotlines.library.text(
-                driver.line.name, what.prompt, dict(what.slots)
-            )
+            told["text"] = driver.library.text(driver.line.name, what.prompt, dict(what.slots))
         elif hasattr(what, "digit"):
             told["digit"] = what.digit
         return told
@@ -98,15 +99,20 @@ class Control:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             request = json.loads(await asyncio.wait_for(reader.readline(), 5))
-            async for answer in self._answer(request):
+            if not isinstance(request, dict):
+                return
+            if request.get("ask") == "watch":
+                await self._watch(reader, writer)
+                return
+            for answer in self._answer(request):
                 writer.write((answer + "\n").encode())
                 await writer.drain()
-        except (ValueError, TimeoutError, ConnectionError, BrokenPipeError):
+        except (ValueError, TimeoutError, ConnectionError):
             return
         finally:
             writer.close()
 
-    async def _answer(self, request: dict[str, Any]) -> AsyncIterator[str]:
+    def _answer(self, request: dict[str, Any]) -> Iterator[str]:
         match request.get("ask"):
             case "live":
                 yield json.dumps([self.live(one) for one in self._service.drivers.values()])
@@ -114,9 +120,6 @@ class Control:
                 yield json.dumps({"ended": self._end(str(request.get("call", "")))})
             case "maintenance":
                 yield json.dumps({"maintenance": self._maintain(request)})
-            case "watch":
-                async for line in self._watch():
-                    yield line
             case _:
                 yield json.dumps({"error": "ask live, hangup, maintenance or watch"})
 
@@ -148,15 +151,20 @@ class Control:
                 self._service.maintenance.discard(line)
         return sorted(self._service.maintenance)
 
-    async def _watch(self) -> AsyncIterator[str]:
-        queue: asyncio.Queue[str] = asyncio.Queue()
+    async def _watch(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        queue: asyncio.Queue[str | None] = asyncio.Queue()
         self._watchers.add(queue)
+        left = asyncio.create_task(reader.read())  # a watcher says nothing more, until it leaves
+        left.add_done_callback(lambda _: queue.put_nowait(None))
         try:
-            yield json.dumps({"what": "watching"})
-            while True:
-                yield await queue.get()
+            line: str | None = json.dumps({"what": "watching"})
+            while line is not None:
+                writer.write((line + "\n").encode())
+                await writer.drain()
+                line = await queue.get()
         finally:
             self._watchers.discard(queue)
+            left.cancel()
 
 
 class NoService(Exception):

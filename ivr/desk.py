@@ -6,27 +6,40 @@ Rules this module keeps:
 - A recording is known to the journal before it begins, so that one left by a crash still knows
   its call.
 - Messages that callers left while the service was away are taken in exactly once.
+- A recording that cannot be taken now (the database is locked, the disk is full) is tried again
+  when its message is kept. If that fails, too, the caller is told that nothing was kept; the
+  recording stays in the spool and becomes a message later.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
 
 import structlog
+from sqlalchemy import func, select, update
 
-from ivr import messages, store
+from ivr import intake, messages, store, tables
 from ivr.actions import Keep
 from ivr.agi import Session
 from ivr.channel import Taken
 from ivr.clock import Clock
 from ivr.flow import Line
 from ivr.hours import Hours
-from ivr.intake import Intake
 from ivr.spool import Spool
 from ivr.store import StorageFailed, Store
 
 FAMILY = "sansheng/fallback"
 """Where the dialplan writes what it knows of a message left without the service."""
+
+DIED = "the service died while this call was up"
+"""What the record of such a call says."""
+LEFT = "spool:"
+"""How a recording is called that could not be taken yet. Only names of our own begin like this."""
+
+DAMAGED = {"empty": "silent", "cut": "fine", "broken": "fine"}
+"""What a caller is told of a recording that was damaged on our side."""
 
 log = structlog.get_logger("desk")
 
@@ -38,10 +51,44 @@ class Desk:
         self, database: Store, spool: Spool, clock: Clock, hours: Callable[[str], Hours]
     ) -> None:
         self._store, self._spool, self._clock, self._hours = database, spool, clock, hours
+        self._left: dict[str, tuple[str, tuple[str, ...]]] = {}
+        self.waiting = False
+        """Something was not finished at the last look, and will be soon."""
+
+    async def close_calls(self, system: str) -> None:
+        """Calls that were up when this service died are over; their records say so."""
+
+        def work() -> int:
+            calls = tables.calls.c
+            last = (
+                select(func.coalesce(func.max(tables.journal.c.at_ms), 0))
+                .where(tables.journal.c.call_id == calls.id)
+                .scalar_subquery()
+            )
+            query = select(calls.id, calls.offered_at, calls.ended_by, last.label("last")).where(
+                calls.system == system, calls.ended_at.is_(None)
+            )
+            with self._store.write() as connection:
+                rows = connection.execute(query).all()
+                for row in rows:
+                    ended_at = row.offered_at + timedelta(milliseconds=row.last)
+                    connection.execute(
+                        update(tables.calls)
+                        .where(calls.id == row.id)
+                        .values(ended_at=ended_at, ended_by=row.ended_by or "us", problem=DIED)
+                    )
+            return len(rows)
+
+        try:
+            died = await self._clock.in_executor(work)
+        except StorageFailed as error:
+            log.error("calls of a service that died are not closed", why=str(error))
+        else:
+            if died:
+                log.warning("the service died while calls were up", calls=died)
 
     async def take(self, call: store.Call, what: str, slices: Sequence[str]) -> Taken:
-        """Take a finished recording out of the spool. One that cannot be taken stays there and
-        becomes a message later."""
+        """Take a finished recording out of the spool. One that cannot be taken stays there."""
 
         def work() -> store.Recording:
             return self._spool.take(slices, call_id=call.id, what=what)
@@ -50,28 +97,46 @@ class Desk:
             row = await self._clock.in_executor(work)
         except (OSError, StorageFailed) as error:
             log.error("a recording stays in the spool", call=call.id, why=str(error))
-            return Taken("", 0.0, "silent")
-        return Taken(row.reference or "", row.seconds, row.quality or "silent")
+            left = LEFT + slices[0]
+            self._left[left] = (what, tuple(slices))
+            return Taken(left, 0.0, "fine")
+        # what a disk or a crash did to it is nothing to ask the caller about
+        quality = DAMAGED.get(row.quality, row.quality) or "silent"
+        return Taken(row.reference or "", row.seconds, quality)
 
     async def keep(self, call: store.Call, line: Line, wish: Keep) -> str:
-        """Keep what a call wishes; returns its reference. Raises StorageFailed."""
-        return await self._clock.in_executor(
-            messages.keep, self._store, call, wish, self._hours(line.name), self._clock.utc()
-        )
+        """Keep what a call wishes; returns its reference. Raises StorageFailed, OSError."""
+        hours, now = self._hours(line.name), self._clock.utc()
+
+        def work() -> str:
+            taken = tuple((name, self._again(call, value)) for name, value in wish.values)
+            return messages.keep(self._store, call, replace(wish, values=taken), hours, now)
+
+        return await self._clock.in_executor(work)
+
+    def _again(self, call: store.Call, value: str) -> str:
+        """A value to be kept; a recording that was left in the spool is taken now."""
+        if value not in self._left:
+            return value
+        what, slices = self._left[value]
+        row = self._spool.take(slices, call_id=call.id, what=what)
+        del self._left[value]
+        return row.reference or ""
 
     async def collect(self, session: Session) -> None:
         """Read the dialplan's notes over an AGI session of its own, and take their messages in."""
         while notes := await self._notes(session):
-            taken = await self._clock.in_executor(Intake(self._spool).run, notes)
+            taken = await self._clock.in_executor(intake.Intake(self._spool).run, notes)
             for name in taken.done:
                 await session.command("DATABASE DELTREE", f"{FAMILY}/{name}")
-            self._tell(taken.messages)
+            self._tell(taken)
             if not taken.done:
                 break
         await session.command("HANGUP")
 
     async def _notes(self, session: Session) -> dict[str, Mapping[str, str]]:
-        listed = await session.command("GET VARIABLE", f"DB_KEYS({FAMILY})")
+        # not GET VARIABLE, which cuts what it says after a thousand bytes, in the middle of a name
+        listed = await session.command("GET FULL VARIABLE", f"${{DB_KEYS({FAMILY})}}")
         notes: dict[str, Mapping[str, str]] = {}
         for name in (listed.data or "").split(","):
             if not name:
@@ -81,14 +146,16 @@ class Desk:
                 reply = await session.command("DATABASE GET", f"{FAMILY}/{name}", key)
                 if reply.result == 1:
                     note[key] = reply.data or ""
-            notes[name] = note
+            if note:
+                notes[name] = note
         return notes
 
     async def tidy(self) -> None:
         """Take in what is left in the spool of calls that nobody works on any more."""
-        taken = await self._clock.in_executor(Intake(self._spool).run, {})
-        self._tell(taken.messages)
+        taken = await self._clock.in_executor(intake.Intake(self._spool).run, {})
+        self._tell(taken)
 
-    def _tell(self, taken: Sequence[str]) -> None:
-        for message in taken:
+    def _tell(self, taken: intake.Taken) -> None:
+        self.waiting = taken.waiting > 0
+        for message in taken.messages:
             log.info("a message was taken in", message=message)

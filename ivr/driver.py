@@ -6,9 +6,12 @@ Rules this module keeps:
   the order of `ivr.events.precedence`. Each is journalled, then its actions are journalled, then
   they are carried out.
 - What leaves the call (a message kept, a promise) is done only after the journal is committed.
-- Timers, lookups and keeping run beside the caller's channel and answer with events.
+- Timers, lookups and keeping run beside the caller's channel and answer with events. What was to
+  be kept is kept, also if the caller hangs up that very moment.
 - An error of ours never leaves a caller in silence: the session is closed without the mark that
-  says the call was finished, and the dialplan takes over with its apology.
+  says the call was finished, and the dialplan takes over with its apology. The call's record says
+  what went wrong.
+- A call keeps what it began with: its line, and what that line says.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -64,19 +68,34 @@ class House(Protocol):
     threshold: int
     on_entry: Callable[[Driver, Event | actions.Action], None] | None
 
-    def parts(self, line: str, prompt: str, slots: dict[str, str]) -> Sequence[Part]: ...
+    @property
+    def bells(self) -> int: ...
     async def look_up(self, call: store.Call, line: Line, wish: actions.LookUp) -> Event: ...
-    def ring_doorbell(self, channel: str) -> bool: ...
+    def ring_doorbell(self, channel: str) -> None: ...
+
+
+class Library(Protocol):
+    """What is said."""
+
+    def parts(self, line: str, prompt: str, slots: dict[str, str]) -> Sequence[Part]: ...
+    def text(self, line: str, prompt: str, slots: dict[str, str]) -> str: ...
 
 
 class Driver:
-    """Drives one call on one AGI session. `offered_at` is when it began to ring, in UTC."""
+    """Drives one call on one AGI session."""
 
     def __init__(
-        self, house: House, line: Line, session: Session, row: store.Call, offered: Offered
+        self,
+        house: House,
+        line: Line,
+        library: Library,
+        session: Session,
+        row: store.Call,
+        offered: Offered,
     ) -> None:
         self._house = house
         self.line = line
+        self.library = library
         self._session = session
         self._offered = offered
         self._call = Call()
@@ -89,7 +108,10 @@ class Driver:
         self._draining = False
         self._timers: dict[int, Timer] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._keeping: list[asyncio.Task[None]] = []
+        self._due: dict[int, float] = {}
         self._over = asyncio.Event()
+        self._failed: Exception | None = None
         self.last_sign = house.clock.now()
         self.clock, self.sounds, self.spool = house.clock, house.sounds, house.spool
         self.threshold = house.threshold
@@ -129,22 +151,53 @@ class Driver:
                 speaking.result()
                 self._drain()
             await self._finish(speaking)
+        except asyncio.CancelledError:
+            self._cut_short("the service was stopped")
+            raise
+        except Exception as error:
+            self._cut_short(f"an error of ours: {type(error).__name__}")
+            raise
         finally:
-            for task in (speaking, over, *self._tasks.values()):
-                task.cancel()
-            await asyncio.gather(speaking, over, *self._tasks.values(), return_exceptions=True)
+            self._session.close()
+            under_way = (speaking, over, *self._tasks.values())
+            for task in under_way:
+                if task not in self._keeping:
+                    task.cancel()
+            await asyncio.gather(*under_way, return_exceptions=True)
             for timer in self._timers.values():
                 timer.cancel()
-            self._session.close()
 
     async def _finish(self, speaking: asyncio.Task[None]) -> None:
         """What is still under way when nobody listens any more: a hang-up of ours, a message."""
         while not self._call.over and any(not t.done() for t in self._tasks.values()):
             await asyncio.wait(self._tasks.values(), return_when=asyncio.FIRST_COMPLETED)
             self._drain()
+        if self._failed is not None:
+            raise self._failed
         if not speaking.done() and not self._session.hung_up:
             await speaking
-        self._write(self._fold.call)
+        if self.channel.overdue:
+            self._cut_short("we were too late, and the dialplan took the call back")
+        else:
+            self._house.journal.append(self._fold.call)
+
+    def _cut_short(self, why: str) -> None:
+        """The call has not gone as it should have, by our fault; its record says so."""
+        call = self._fold.call
+        if call.ended_at is not None and not self.channel.overdue:
+            return
+        try:
+            self._house.journal.append(
+                replace(
+                    call,
+                    ended_at=call.ended_at or self.clock.utc(),
+                    ended_by="us",
+                    record={**call.record, "ended_by": "us"},
+                    problem=why,
+                )
+            )
+        except StorageFailed as error:
+            log.error("the end of a call could not be written", call=call.id, why=str(error))
 
     # -- events in
 
@@ -158,8 +211,12 @@ class Driver:
 
     def _drain(self) -> None:
         self._draining = False
-        while self._inbox:
-            self._take(heapq.heappop(self._inbox)[2])
+        try:
+            while self._inbox and self._failed is None:
+                self._take(heapq.heappop(self._inbox)[2])
+        except Exception as error:
+            self._failed = error
+            self._over.set()
 
     def _take(self, event: Event) -> None:
         self._write(event)
@@ -184,7 +241,10 @@ class Driver:
         self._fold.take(entry)
         self._house.journal.append(entry)
         if self._house.on_entry is not None:
-            self._house.on_entry(self, what)
+            try:
+                self._house.on_entry(self, what)
+            except Exception:
+                log.exception("nobody can be shown what happens")
 
     # -- actions out
 
@@ -195,22 +255,28 @@ class Driver:
                     self.last_sign = self.clock.now()
                 self.channel.want(wish)
             case actions.SetTimer(id=number, seconds=seconds):
+                self._due[number] = self.clock.now() + seconds
                 self._timers[number] = self.clock.call_later(
                     seconds, lambda: self._timer_fired(number)
                 )
             case actions.CancelTimer(id=number):
-                self._timers.pop(number).cancel()
+                self._due.pop(number, None)
+                # it may have fired this very instant, and wait in the inbox
+                if (timer := self._timers.pop(number, None)) is not None:
+                    timer.cancel()
             case actions.LookUp(id=number):
                 self._begin(number, self._look_up(wish))
             case actions.CancelLookUp(id=number):
                 self._tasks[number].cancel()
             case actions.Keep(id=number):
                 self._begin(number, self._keep(wish))
+                self._keeping.append(self._tasks[number])
             case actions.Note() | actions.Ignored():
                 pass
 
     def _timer_fired(self, number: int) -> None:
         self._timers.pop(number, None)
+        self._due.pop(number, None)
         self.post(TimerFired(number))
 
     def _begin(self, number: int, work: Coroutine[Any, Any, None]) -> None:
@@ -233,6 +299,9 @@ class Driver:
             except StorageFailed as error:
                 log.error("a message could not be kept", call=call.id, why=str(error))
                 self.post(StoreFailed(wish.id))
+            except Exception:
+                log.exception("a message could not be kept, by an error of ours", call=call.id)
+                self.post(StoreFailed(wish.id))
             else:
                 self.post(Stored(wish.id, reference))
 
@@ -242,11 +311,20 @@ class Driver:
     # -- what the channel needs
 
     def parts(self, prompt: str, slots: dict[str, str]) -> Sequence[Part]:
-        return self._house.parts(self.line.name, prompt, slots)
+        return self.library.parts(self.line.name, prompt, slots)
+
+    @property
+    def bells(self) -> int:
+        """Which connection to the manager carries the doorbell; 0: there is none now."""
+        return self._house.bells
 
     def rung(self) -> float:
         """How long the caller has heard it ringing, in seconds."""
         return self.elapsed
+
+    def next_timer(self) -> float:
+        """Seconds until the machine's next timer."""
+        return max(0.0, min(self._due.values(), default=float("inf")) - self.clock.now())
 
     def recording_begins(self, name: str, what: str) -> None:
         """Written down first, so that a recording left by a crash still knows its call."""
@@ -257,8 +335,8 @@ class Driver:
         with self.clock.busy("a recording"):
             return await self._house.desk.take(self._fold.call, what, slices)
 
-    def ring_doorbell(self, channel: str) -> bool:
-        return self._house.ring_doorbell(channel)
+    def ring_doorbell(self, channel: str) -> None:
+        self._house.ring_doorbell(channel)
 
     # -- what Asterisk's manager says of this channel
 

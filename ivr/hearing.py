@@ -68,6 +68,12 @@ class Hearing:
         self._counted = self.talking
         self._on_voice()
 
+    def forget(self) -> None:
+        """Nothing is known any more of who is speaking: what tells us was lost, or is back."""
+        self.close()
+        self.talking = self._counted = False
+        self.quiet_since = self._clock.now()
+
     def close(self) -> None:
         """Forget what is being judged."""
         if self._judging is not None:

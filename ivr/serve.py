@@ -5,7 +5,10 @@ Rules this module keeps:
 - What is missing is said before the first call: a bad file, a database that does not answer, a
   port in use. Without a manager the service still works by keys, and says so.
 - SIGTERM lets the calls that are up end; a second one ends them at once. SIGHUP reads flows,
-  hotlines and texts again; a mistake in them changes nothing but the log.
+  hotlines and texts again, beside the calls that are up; a mistake in them changes nothing but
+  the log.
+- A manager that is lost, and one that is back, is logged; calls go on without it.
+- Whatever was begun is ended, also if the rest could not begin.
 """
 
 from __future__ import annotations
@@ -14,18 +17,19 @@ import asyncio
 import contextlib
 import resource
 import signal
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import structlog
 import uvloop
 
 from ivr import actions, control, hotlines, lookup, lookup_settings, masters, store
-from ivr.clock import SystemClock
+from ivr.clock import Clock, SystemClock
 from ivr.desk import Desk
 from ivr.document import BadFile
-from ivr.events import Event
+from ivr.events import Event, LookupFailed
 from ivr.flow import Line
 from ivr.hotlines import Hotlines
 from ivr.journal import Writer
@@ -38,6 +42,10 @@ DRAIN = 600.0
 """Seconds that calls may go on after SIGTERM."""
 TIDY = 30.0
 """Seconds between two looks into the spool."""
+SOON = 6.0
+"""Seconds until the next look when something was not finished yet at the last."""
+LOOK = 1.0
+"""Seconds between two looks at whether the manager is there."""
 CLOCK_TRIES = 3
 
 log = structlog.get_logger("serve")
@@ -66,16 +74,29 @@ class Settings:
 class LookUps:
     """The back ends of every line."""
 
-    def __init__(self, lines: Hotlines, clock: SystemClock, root: Path) -> None:
+    def __init__(self, lines: Hotlines, clock: Clock, root: Path) -> None:
         self._asks = {
             name: lookup.Lookups(lookup_settings.parse(line.document), clock=clock, root=root)
             for name, line in lines.lines.items()
         }
+        self._asking = 0
+        self._idle = asyncio.Event()
 
     async def __call__(self, call: store.Call, line: Line, wish: actions.LookUp) -> Event:
-        return await self._asks[line.name].ask(wish)
+        if line.name not in self._asks:  # the line went with a reload, its calls have not yet
+            return LookupFailed(wish.id, "there is no such line any more")
+        self._asking += 1
+        try:
+            return await self._asks[line.name].ask(wish)
+        finally:
+            self._asking -= 1
+            self._idle.set()
 
     async def close(self) -> None:
+        """Close what is open, when nobody asks any more."""
+        while self._asking:
+            self._idle.clear()
+            await self._idle.wait()
         for one in self._asks.values():
             await one.close()
 
@@ -83,8 +104,7 @@ class LookUps:
 def run(settings: Settings) -> None:
     """Serve until told to stop. Raises BadFile, OSError, StorageFailed before the first call."""
     _raise_descriptor_limit()
-    loaded = hotlines.load(settings.root)
-    masters.prepare(settings.root, settings.sounds)
+    loaded = _load(settings)
     database = Store(settings.database)
     database.upgrade()
     uvloop.run(_serve(settings, loaded, database))
@@ -98,50 +118,61 @@ def _raise_descriptor_limit() -> None:
 
 
 async def _serve(settings: Settings, loaded: Hotlines, database: Store) -> None:
-    clock = SystemClock()
-    journal = Writer(database, clock=clock)
-    spool = Spool(database, spool=settings.service_spool, folder=settings.recordings, utc=clock.utc)
-    service = Service(
-        clock=clock,
-        hotlines=loaded,
-        journal=journal,
-        desk=Desk(database, spool, clock, lambda line: service.hotlines.hours[line]),
-        lookups=LookUps(loaded, clock, settings.root),
-        sounds=settings.sounds,
-        spool=settings.spool,
-        system=settings.system,
-        most=settings.most,
-    )
-    desk = service.desk
-    assert isinstance(desk, Desk)
-    service.other_scripts = {"collect": desk.collect}
-    manager = await _manager(settings, service)
-    back_door = control.Control(service, control.path(settings.root))
-    service.on_entry = back_door.happened
-    stopping = _signals(settings, service)
-    host, port = settings.agi
-    await service.listen(host, port)
-    await back_door.listen()
-    tidying = asyncio.create_task(_tidy(clock, desk, manager))
-    log.info("ready", agi=f"{host}:{port}", lines=sorted(loaded.lines))
-    try:
+    async with contextlib.AsyncExitStack() as ending:
+        clock = SystemClock()
+        ending.callback(database.close)
+        ending.callback(clock.close)
+        journal = Writer(database, clock=clock)
+        ending.push_async_callback(lambda: clock.in_executor(journal.close))
+        spool = Spool(
+            database, spool=settings.service_spool, folder=settings.recordings, utc=clock.utc
+        )
+        service = Service(
+            clock=clock,
+            hotlines=loaded,
+            journal=journal,
+            desk=(desk := Desk(database, spool, clock, lambda line: service.hotlines.hours[line])),
+            lookups=LookUps(loaded, clock, settings.root),
+            sounds=settings.sounds,
+            spool=settings.spool,
+            system=settings.system,
+            most=settings.most,
+        )
+        ending.push_async_callback(_close_lookups, service)
+        service.other_scripts = {"collect": desk.collect}
+        back_door = control.Control(service, control.path(settings.root))
+        service.on_entry = back_door.happened
+        await desk.close_calls(settings.system)
+        manager = await _manager(settings, service, ending)
+        ending.push_async_callback(service.close)
+        stopping = _signals(settings, service)
+        host, port = settings.agi
+        await service.listen(host, port)
+        ending.push_async_callback(back_door.close)
+        await back_door.listen()
+        _beside(ending, _tidy(clock, desk, manager))
+        log.info("ready", agi=f"{host}:{port}", lines=sorted(loaded.lines))
         await stopping.wait()
         log.info("draining", calls=len(service.drivers))
         stopping.clear()
         await _drain(settings, service, stopping)
-    finally:
-        tidying.cancel()
-        await asyncio.gather(tidying, return_exceptions=True)
-        await back_door.close()
-        await service.close()
-        if manager is not None:
-            await manager.stop()
-        if isinstance(service.lookups, LookUps):
-            await service.lookups.close()
-        await clock.in_executor(journal.close)
-        clock.close()
-        database.close()
-        log.info("stopped")
+    log.info("stopped")
+
+
+async def _close_lookups(service: Service) -> None:
+    assert isinstance(service.lookups, LookUps)
+    await service.lookups.close()
+
+
+def _beside(ending: contextlib.AsyncExitStack, work: Coroutine[Any, Any, None]) -> None:
+    """Do this until the end."""
+    task = asyncio.create_task(work)
+
+    async def stop() -> None:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    ending.push_async_callback(stop)
 
 
 async def _drain(settings: Settings, service: Service, again: asyncio.Event) -> None:
@@ -153,7 +184,9 @@ async def _drain(settings: Settings, service: Service, again: asyncio.Event) -> 
     await asyncio.gather(drained, told, return_exceptions=True)
 
 
-async def _manager(settings: Settings, service: Service) -> Manager | None:
+async def _manager(
+    settings: Settings, service: Service, ending: contextlib.AsyncExitStack
+) -> Manager | None:
     if settings.manager is None:
         log.warning("no manager: keys only, no voices, nobody can be rung")
         return None
@@ -167,13 +200,30 @@ async def _manager(settings: Settings, service: Service) -> Manager | None:
         on_event=service.manager_event,
         wants=lambda name, channel: not channel or channel in service.drivers,
     )
+    ending.push_async_callback(manager.stop)
     await manager.start()
     service.bell = manager
     if manager.connected:
         service.clock_offset = await _clock_offset(manager, service)
-    else:
-        log.warning("the manager does not answer; trying again", problem=manager.problem)
+    _beside(ending, _watch(manager, service))
     return manager
+
+
+async def _watch(manager: Manager, service: Service) -> None:
+    """Say when the manager is lost and when it is back."""
+    known, problem = manager.connections, ""
+    if not manager.connected:
+        problem = manager.problem
+        log.warning("no manager: keys only, no voices, nobody can be rung", why=problem)
+    while True:
+        await service.clock.sleep(LOOK)
+        if not manager.connected and not problem:
+            problem = manager.problem or "lost"
+            log.warning("no manager: keys only, no voices, nobody can be rung", why=problem)
+        elif manager.connected and (problem or manager.connections != known):
+            known, problem = manager.connections, ""
+            log.info("the manager is there again: voices are heard")
+            service.clock_offset = await _clock_offset(manager, service)
 
 
 async def _clock_offset(manager: Manager, service: Service) -> float:
@@ -202,7 +252,11 @@ async def _tidy(clock: SystemClock, desk: Desk, manager: Manager | None) -> None
                 await desk.tidy()
         except (ManagerDown, ManagerRefused, OSError, store.StorageFailed) as error:
             log.warning("messages could not be taken in; trying again", why=str(error))
-        await clock.sleep(TIDY)
+        except Exception:
+            log.exception("messages could not be taken in, by an error of ours; trying again")
+        await clock.sleep(SOON)
+        if not desk.waiting:
+            await clock.sleep(TIDY - SOON)
 
 
 COLLECT: Mapping[str, str] = {
@@ -220,21 +274,41 @@ def _signals(settings: Settings, service: Service) -> asyncio.Event:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    loop.add_signal_handler(signal.SIGHUP, _reload, settings, service)
+    one_at_a_time = asyncio.Lock()
+    reloads: set[asyncio.Task[None]] = set()
+
+    def reload() -> None:
+        reloads.add(task := asyncio.create_task(_reload(settings, service, one_at_a_time)))
+        task.add_done_callback(reloads.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, reload)
     return stopping
 
 
-def _reload(settings: Settings, service: Service) -> None:
-    try:
-        loaded = hotlines.load(settings.root)
-        lookups = LookUps(loaded, SystemClock(), settings.root)
-    except BadFile as error:
-        for problem in error.problems:
-            log.error("not reloaded", problem=str(problem))
-        return
-    service.reload(loaded)
-    service.lookups = lookups
-    log.info("reloaded", lines=sorted(loaded.lines))
+async def _reload(settings: Settings, service: Service, alone: asyncio.Lock) -> None:
+    before = service.lookups
+    async with alone:
+        try:
+            loaded = await service.clock.in_executor(_load, settings)
+            lookups = LookUps(loaded, service.clock, settings.root)
+        except BadFile as error:
+            for problem in error.problems:
+                log.error("not reloaded", problem=str(problem))
+        except Exception as error:
+            log.exception("not reloaded", problem=str(error))
+        else:
+            before = service.lookups
+            service.reload(loaded, lookups)
+            log.info("reloaded", lines=sorted(loaded.lines))
+    if before is not service.lookups and isinstance(before, LookUps):
+        await before.close()
+
+
+def _load(settings: Settings) -> Hotlines:
+    """Blocks: lines as they are now, and what they say as Asterisk plays it."""
+    loaded = hotlines.load(settings.root)
+    masters.prepare(settings.root, settings.sounds)
+    return loaded
 
 
 def settings_from(

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import math
 import socket
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,14 +27,14 @@ from typing import Any, Protocol
 import structlog
 
 from ivr import actions, driver, journal, store
-from ivr.agi import Session
-from ivr.channel import Part
+from ivr.agi import Gone, Session
 from ivr.clock import Clock
 from ivr.driver import Desk, Driver
 from ivr.events import Event
 from ivr.flow import Line
 from ivr.hearing import THRESHOLD
 from ivr.hotlines import Hotlines
+from ivr.manager import ManagerDown, ManagerRefused
 from ivr.redact import mask
 
 BACKLOG = 4096
@@ -49,6 +50,8 @@ class Bell(Protocol):
 
     @property
     def connected(self) -> bool: ...
+    @property
+    def connections(self) -> int: ...
     async def doorbell(self, channel: str) -> bool: ...
 
 
@@ -82,6 +85,7 @@ class Service:
     on_over: Callable[[Driver], None] | None = None
     on_entry: Callable[[Driver, Event | actions.Action], None] | None = None
     _calls: set[asyncio.Task[None]] = field(default_factory=set)
+    _admitted: int = 0
     _errands: set[asyncio.Task[Any]] = field(default_factory=set)
     _server: asyncio.Server | None = None
     _versions: set[str] = field(default_factory=set)
@@ -103,7 +107,7 @@ class Service:
         if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
             log.error("out of file descriptors; raise the limit (ulimit -n)")
             return
-        loop.default_exception_handler(context)
+        log.error("an error of ours", what=str(context.get("message", "")), exc_info=error)
 
     def _ready(self, session: Session) -> None:
         """A handshake is complete."""
@@ -114,8 +118,8 @@ class Service:
         script = session.environment.get("network_script", "").partition("?")[0]
         work: Callable[[Session], Coroutine[Any, Any, None]]
         if script == "call":
-            if self.draining or len(self.drivers) >= self.most:
-                log.warning("a call is left to the dialplan", calls=len(self.drivers))
+            if self.draining or self._admitted >= self.most:
+                log.warning("a call is left to the dialplan", calls=self._admitted)
                 session.close()
                 return
             work = self._call
@@ -127,6 +131,12 @@ class Service:
             return
         self._calls.add(task := asyncio.create_task(self._guarded(session, work)))
         task.add_done_callback(self._calls.discard)
+        if script == "call":
+            self._admitted += 1
+            task.add_done_callback(self._one_less)
+
+    def _one_less(self, call: asyncio.Task[None]) -> None:
+        self._admitted -= 1
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         """Do this beside everything else."""
@@ -138,6 +148,10 @@ class Service:
     ) -> None:
         try:
             await work(session)
+        except Gone as why:
+            log.info("Asterisk ended a session", why=str(why))
+        except store.StorageFailed as why:
+            log.error("a call is left to the dialplan: it cannot be journalled", why=str(why))
         except Exception:
             log.exception("a session ended by an error of ours")
         finally:
@@ -166,14 +180,15 @@ class Service:
         offered_at = now - timedelta(seconds=rung)
         row = driver.row(call_id, self.system, uniqueid, line, offered, offered_at)
         self.journal.append(row)
-        one = Driver(self, line, session, row, offered)
+        one = Driver(self, line, self.hotlines.library, session, row, offered)
         name = one.channel.name
         self.drivers[name] = one
         log.info("a call begins", call=call_id, line=line.name, caller=mask(caller))
         try:
             await one.run()
         finally:
-            del self.drivers[name]
+            if self.drivers.get(name) is one:
+                del self.drivers[name]
             log.info("a call ends", call=call_id, line=line.name, ended_by=one.row.ended_by)
             if self.on_over is not None:
                 self.on_over(one)
@@ -185,6 +200,8 @@ class Service:
         except (IndexError, ValueError):
             return 0.0
         rung = now.timestamp() - self.clock_offset - began
+        if not math.isfinite(rung):
+            return 0.0
         return round(min(max(rung, 0.0), 3600.0), 3)
 
     def _write_version(self, line: Line, now: datetime) -> None:
@@ -195,18 +212,27 @@ class Service:
 
     # -- what a driver needs
 
-    def parts(self, line: str, prompt: str, slots: dict[str, str]) -> Sequence[Part]:
-        return self.hotlines.library.parts(line, prompt, slots)
-
     async def look_up(self, call: store.Call, line: Line, wish: actions.LookUp) -> Event:
         return await self.lookups(call, line, wish)
 
-    def ring_doorbell(self, channel: str) -> bool:
-        """Ring, if the manager is there; whether it is."""
-        if self.bell is None or not self.bell.connected:
-            return False
-        self._spawn(self.bell.doorbell(channel))
-        return True
+    @property
+    def bells(self) -> int:
+        """Which connection to the manager carries the doorbell; 0: there is none now."""
+        bell = self.bell
+        return bell.connections if bell is not None and bell.connected else 0
+
+    def ring_doorbell(self, channel: str) -> None:
+        """Ring, if the manager is there; whoever waits at the door rings again."""
+        if self.bell is not None and self.bell.connected:
+            self._spawn(self._ring(self.bell, channel))
+
+    async def _ring(self, bell: Bell, channel: str) -> None:
+        try:
+            await bell.doorbell(channel)
+        except ManagerDown:
+            pass  # the manager itself says so; the channel goes on in slices
+        except ManagerRefused as why:
+            log.error("the manager's account may not ring the doorbell", why=str(why))
 
     # -- the manager's events
 
@@ -223,9 +249,9 @@ class Service:
 
     # -- reload and end
 
-    def reload(self, hotlines: Hotlines) -> None:
+    def reload(self, hotlines: Hotlines, lookups: LookUps) -> None:
         """New calls get these lines; calls that are up keep theirs."""
-        self.hotlines = hotlines
+        self.hotlines, self.lookups = hotlines, lookups
 
     async def drain(self, within: float) -> int:
         """Take no new calls and wait for those that are up; returns how many had to be ended."""
