@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 
 from ivr import actions
 from ivr.actions import Action
-from ivr.activities import Memory
+from ivr.activity import Memory
 from ivr.events import Answer, Answered, EndAsked, Event, HungUp, Offered, Values
 from ivr.flow import START, Flow, Line
 

@@ -18,7 +18,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
 
-from ivr.activities import Ask, Choose, End
+from ivr.activity import Choose, End
+from ivr.asking import Ask
 from ivr.document import Map, Problem, problem
 from ivr.flow import START, Flow, Invoke, Line, State
 

@@ -18,7 +18,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ivr import hotlines
-from ivr.activities import Activity, Ask
+from ivr.activity import Activity
+from ivr.asking import Ask
 from ivr.flow import Flow, Invoke, Line, State
 from ivr.prompts import Library
 from ivr.slots import SlotError

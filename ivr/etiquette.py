@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from ivr.actions import Action, HangUp, LookUp, Music, Note, Say
-from ivr.activities import Ladder, Step
 from ivr.events import (
     Answered,
     EndAsked,
@@ -32,6 +31,7 @@ from ivr.events import (
     Voice,
 )
 from ivr.flow import Line
+from ivr.speaking import Ladder, Step
 
 SIGN_OF_LIFE = 30.0
 """Seconds between the beginnings of two things said to a caller who waits."""

@@ -27,7 +27,7 @@ from typing import Any
 from transitions import Machine
 
 from ivr import activities, guards
-from ivr.activities import Activity
+from ivr.activity import Activity
 from ivr.document import (
     BadFile,
     Map,
