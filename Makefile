@@ -41,8 +41,9 @@ clean:  ## Remove what was made here (.venv, var with its database and recording
 # ---------------------------------------------------------------- using it
 
 .PHONY: run
-run: base  ## Everything: Asterisk, the service, one proof call; Ctrl-C stops it (RUN="--sip-port 5070")
-	@exec $(BIN)/sansheng run $(RUN)
+run:  ## Everything: Asterisk, the service, one proof call; Ctrl-C stops it (RUN="--sip-port 5070")
+	@began=$$(date +%s.%N); PYTHON='$(PYTHON)' requirements/install.sh base; \
+	SANSHENG_BEGAN=$$began exec $(BIN)/sansheng run $(RUN)
 
 .PHONY: call
 call: base  ## A telephone in the terminal: make call LINE=ems; FAKE=1 needs no Asterisk

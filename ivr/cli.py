@@ -87,8 +87,8 @@ def show(rows: Sequence[dict[str, Any]], as_json: bool, title: str = "", whole: 
         out.print(f"no {title or 'rows'}")
         return
     table = Table(title=title or None)
-    for name in rows[0]:
-        table.add_column(name, overflow="fold")
+    for place_, name in enumerate(rows[0]):
+        table.add_column(name, overflow="fold", no_wrap=place_ == 0)  # ids are there to be copied
     for row in rows:
         table.add_row(*(_cell(value) for value in row.values()))
     out.print(table)
@@ -225,9 +225,7 @@ def calls(line: LineOption = None, limit: Limit = 100, as_json: Json = False) ->
     from ivr import listing
 
     rows = listing.calls(listing.open_store(HERE.database), line, limit)
-    hidden = ("answered_at", "version", "problem")
-    brief = [{k: v for k, v in row.items() if k not in hidden} for row in rows]
-    show(brief, as_json, "calls", whole=rows)
+    show(listing.calls_brief(rows), as_json, "calls", whole=rows)
 
 
 @app.command()

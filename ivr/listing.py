@@ -102,6 +102,23 @@ def calls(store: Store, hotline: str | None, limit: int) -> list[Row]:
     ]
 
 
+def calls_brief(rows: Sequence[Row]) -> list[Row]:
+    """The same for a table on a screen: local times, and only what one looks at first."""
+    return [
+        {
+            "call": row["call"],
+            "line": row["line"],
+            "number": row["number"],
+            "caller": row["caller"],
+            "at": _brief(row["offered_at"]),
+            "rung": round(row["rung"], 1),
+            "ended by": row["ended_by"] or "(is up)",
+            "record": {k: v for k, v in row["record"].items() if k != "ended_by"},
+        }
+        for row in rows
+    ]
+
+
 def journal(store: Store, call: str) -> list[Row]:
     """Everything that happened in a call, masked. Raises NoCall, StorageFailed."""
     entries = replay.entries(store, call)
@@ -128,10 +145,18 @@ def left(store: Store, hotline: str | None, state: str | None, limit: int) -> li
 
 def left_masked(rows: Sequence[Row]) -> list[Row]:
     """The same for a table on a screen: masked, and only what one looks at first."""
-    shown = ("message", "line", "kind", "created_at", "contact", "caller", "seconds", "quality")
     return [
-        {name: row[name] for name in (*shown, "due_at", "state")}
-        | {"contact": mask(row["contact"]), "caller": mask(row["caller"])}
+        {
+            "message": row["message"],
+            "line": row["line"],
+            "kind": row["kind"],
+            "at": _brief(row["created_at"]),
+            "due": _brief(row["due_at"]),
+            "contact": mask(row["contact"] or row["caller"]),
+            "seconds": round(row["seconds"], 1),
+            "quality": row["quality"],
+            "state": row["state"],
+        }
         for row in rows
     ]
 
@@ -174,3 +199,8 @@ def replayed(store: Store, call: str) -> replay.Replay:
 
 def _time(at: datetime | None) -> str | None:
     return None if at is None else at.astimezone(UTC).isoformat(timespec="milliseconds")
+
+
+def _brief(at: str | None) -> str:
+    """A time for a table: this machine's, to the second."""
+    return "" if at is None else f"{datetime.fromisoformat(at).astimezone():%m-%d %H:%M:%S}"

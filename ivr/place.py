@@ -93,5 +93,7 @@ def note(root: Path, running: Running) -> None:
 
 
 def forget(root: Path) -> None:
-    """The line that was here is no more."""
-    (root / "var/run.json").unlink(missing_ok=True)
+    """The line that this process kept up is no more; another process's note stays."""
+    found = running(root)
+    if found is None or found.pid == os.getpid():
+        (root / "var/run.json").unlink(missing_ok=True)

@@ -23,15 +23,17 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from ivr import control, debian, hotlines, masters, place, plan, stimuli, watching
+from ivr import control, debian, dialplan, hotlines, masters, place, plan, stimuli, watching
 from ivr.document import BadFile
 from ivr.ear import Ear
 from ivr.hotlines import Hotlines
@@ -74,6 +76,8 @@ class Run:
     loaded: Hotlines = field(init=False)
     switch: Switch = field(init=False)
     service: subprocess.Popen[bytes] | None = None
+    ours: bool = False
+    """Whether the Asterisk in our folder is one that we have started."""
 
     @property
     def root(self) -> Path:
@@ -98,28 +102,37 @@ class Run:
             with self._step("flows and texts"):
                 self.loaded = hotlines.load(self.root)
                 lines = plan.lines(self.loaded)
-            with self._step("prompts"):
-                self._prompts()
-            with self._step("Asterisk"):
-                self._free(self.wishes.agi)
-                self.switch = Switch(
-                    self.root / "var/asterisk",
-                    self.root,
-                    lines=lines,
-                    agi=f"127.0.0.1:{self.wishes.agi}",
-                    ports=Ports(
-                        self.wishes.sip, self.wishes.manager, self.wishes.rtp, self.wishes.rtp + 999
-                    ),
-                    sounds=place.sounds(self.root),
-                    spool=place.spool(self.root),
-                )
-                self.switch.fetch(lambda sentence: self.out.print(f"    {sentence}"))
-                self.switch.configure()
-                self.switch.start()
+            self._free(self.wishes.agi)
+            self.switch = self._made(lines)
+            with ThreadPoolExecutor(1) as beside:
+                # the network and the processor are busy at the same time
+                fetching = beside.submit(self.switch.fetch, self._tell)
+                with self._step("prompts"):
+                    self._prompts()
+                with self._step("Asterisk"):
+                    fetching.result()
+                    self.switch.configure()
+                    self.switch.start()
+                    self.ours = True
             with self._step("the service"):
                 self._serve()
             with self._step("one call to prove it"):
                 self._prove()
+
+    def _made(self, lines: Sequence[dialplan.Line]) -> Switch:
+        wishes = self.wishes
+        return Switch(
+            self.root / "var/asterisk",
+            self.root,
+            lines=lines,
+            agi=f"127.0.0.1:{wishes.agi}",
+            ports=Ports(wishes.sip, wishes.manager, wishes.rtp, wishes.rtp + 999),
+            sounds=place.sounds(self.root),
+            spool=place.spool(self.root),
+        )
+
+    def _tell(self, sentence: str) -> None:
+        self.out.print(f"    [dim]{escape(sentence)}[/]", highlight=False, soft_wrap=True)
 
     def _prompts(self) -> None:
         with self.out.status("prompts") as status:
@@ -130,9 +143,10 @@ class Run:
                     f"recording what has no audio yet: {done} of {total} ({base})"
                 ),
             )
-        if report.missing or report.failed:
-            names = ", ".join([*report.missing, *(base for base, _ in report.failed)][:5])
-            self.out.print(f"    [yellow]no audio for {names}: `sansheng doctor` says why[/]")
+        for base, why in report.failed[:3]:
+            self._tell(f"{base}: {why}")
+        if report.missing:
+            self._tell(f"{len(report.missing)} prompts have no audio: `make prompts` records them")
 
     def _serve(self) -> None:
         self.log.parent.mkdir(parents=True, exist_ok=True)
@@ -176,7 +190,7 @@ class Run:
         number = next((n for n, entry in line.numbers.items() if not entry), None)
         number = number or next(iter(line.numbers))
         told = asyncio.run(self._call(line.name, number))
-        self.out.print(f"    {told}")
+        self.out.print(f"    {told}", soft_wrap=True)
 
     async def _call(self, line: str, number: str) -> str:
         """Ring the line, hear its opening, hang up; what was heard."""
@@ -246,7 +260,7 @@ class Run:
             async for event in control.ask(at, {"ask": "watch"}):
                 sentence = watching.sentence(event)
                 if sentence:
-                    self.out.print(sentence, highlight=False)
+                    self.out.print(sentence, highlight=False, soft_wrap=True)
         raise CannotRun(f"the service has ended by itself; it said: {self._last_words()}")
 
     # ------------------------------------------------------------ the end
@@ -263,8 +277,9 @@ class Run:
                 with contextlib.suppress(KeyboardInterrupt):
                     service.wait()
                 self._kill(service)
-        if hasattr(self, "switch"):
+        if self.ours:
             self.switch.stop()
+            self.ours = False
         place.forget(self.root)
 
     def _kill(self, service: subprocess.Popen[bytes]) -> None:

@@ -49,6 +49,13 @@ PATIENCE = 60.0
 """Seconds to ring until we give up."""
 
 
+SOON = 6.0
+"""Seconds within which a line must at least ring."""
+NOBODY = "nobody answers there: is `make run` running? (--server says where)"
+OURS = ("Key", "Voice", "HungUp")
+"""What we did ourselves, and have shown already."""
+
+
 class CannotCall(Exception):
     """The call cannot be made; the message says why and what to do."""
 
@@ -157,13 +164,19 @@ async def _real(
         screen.show("", f"calling {number} ({name}) at {server[0]}:{server[1]}")
         call = await phone.dial(number, server, caller=caller)
         try:
+            await call.ringing(SOON)
             await call.answered(PATIENCE)
         except NotAnswered as error:
-            why = {408: "nobody answers there: is `make run` running?", 404: "no such number"}
+            why = {408: NOBODY, 404: "there is no such number"}
             screen.show("", f"[red]{why.get(error.status, f'refused with {error.status}')}[/]")
             return False
         except TimeoutError:
-            screen.show("", f"[red]it rang for {PATIENCE:.0f} s, and nobody answered[/]")
+            rang = call.ringing_at is not None or call.progress_at is not None
+            why = f"it rang for {PATIENCE:.0f} s, and nobody picked up" if rang else NOBODY
+            screen.show("", f"[red]{why}[/]")
+            hanging = asyncio.create_task(call.hang_up())
+            await asyncio.wait([hanging], timeout=1)
+            hanging.cancel()
             return False
         screen.show("", "answered" + ("" if watched else "; the texts come at the end"))
         await _converse(SipTelephone(call), wish.keys, screen)
@@ -298,7 +311,7 @@ async def _watched(socket: Path, caller: str, screen: Screen) -> AsyncIterator[b
                 ours = event["call"]
             if event.get("call") == ours and ours:
                 said = watching.words(event, whole=True)
-                if said and event["what"] != "Key":
+                if said and event["what"] not in OURS:
                     screen.show("line", said)
 
     following = asyncio.create_task(follow())
