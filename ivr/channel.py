@@ -132,7 +132,7 @@ class Channel:
         self._music = False
         self._due = float("inf")
         self._watchdog: Timer | None = None
-        self.hearing = Hearing(self._clock, on_voice=self._voice, on_quiet=self._wake)
+        self.hearing = Hearing(self._clock, on_voice=self._voice, on_quiet=self._quiet)
         self.on_voice: Callable[[], None] = lambda: None
         self.overdue = False
         """The call was taken from us because we were too late."""
@@ -412,6 +412,12 @@ class Channel:
             self._bells = bells
             self.hearing.forget()
         return bool(bells)
+
+    def _quiet(self) -> None:
+        """The caller has stopped speaking; only who hears him out waits for that. A bell would
+        cut what he records, or the prompt he speaks over."""
+        if isinstance(self._doing, actions.HearOut):
+            self._wake()
 
     def _wake(self) -> None:
         """End the command that runs, by the doorbell, again and again until it has ended."""

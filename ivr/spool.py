@@ -36,6 +36,9 @@ from ivr.tables import recordings
 LARGEST = 50_000_000
 """Bytes; no recording of ours is that long."""
 
+HEADER = 44
+"""Bytes of a wav's header as Asterisk writes it."""
+
 SLICE = re.compile(r"([0-9a-f]{32})-\d{2,3}")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -217,11 +220,14 @@ class Spool:
 
 
 def _whole(path: Path) -> bool:
-    """Whether a wav's header agrees with its size; Asterisk writes the length at the very end."""
+    """Whether a wav's header agrees with its size; Asterisk writes the length at the very end.
+
+    One with nothing in it is whole: a key pressed within the first 200 ms takes them away.
+    """
     with path.open("rb") as file:
-        head = file.read(44)
-    said = int.from_bytes(head[40:44], "little")
-    return head[36:40] != b"data" or 0 < said == path.stat().st_size - 44
+        head = file.read(HEADER)
+    said = int.from_bytes(head[40:HEADER], "little")
+    return head[36:40] != b"data" or 0 <= said == path.stat().st_size - HEADER
 
 
 def _copy(paths: list[Path], to: Path) -> None:
