@@ -41,7 +41,7 @@ GOODBYES = frozenset({"closing.goodbye", "closing.rate", "goodbye.message", "goo
 """Prompts after which we may hang up once the caller has lingered."""
 RECORDED = frozenset({"message.no_contact", "intake.thanks", "suggestion.thanks"})
 """Prompts besides `message.kept.…` that say that something has been recorded."""
-LAST_WORDS = frozenset({"unclear.again"})
+LAST_WORDS = frozenset({"unclear.again", "unclear.goodbye"})
 """Prompts after which the documents themselves tell us to hang up."""
 
 
@@ -133,8 +133,10 @@ class Silences(Monitor):
             case Said():
                 self.ended = at
             case Noise():
-                self.noisy = True
+                self.noisy = self.noisy or self._in_the_ladder()
             case Key() | Voice() | HungUp() | EndAsked():
+                self.heard = True
+            case Recorded(recording=recording) if recording:
                 self.heard = True
             case HangUp():
                 if not self.heard:
@@ -144,6 +146,11 @@ class Silences(Monitor):
                 self.heard = True
             case _:
                 pass
+
+    def _in_the_ladder(self) -> bool:
+        """Nothing has been said yet but the greeting and what belongs to the ladders."""
+        rest = [prompt for _, prompt in self.said[1:]]
+        return all(name.startswith(("opening", "silence.", "noise.")) for name in rest)
 
     def _judge(self, at: float) -> None:
         flow = self.line.flows["opening"]
@@ -266,7 +273,8 @@ class Goodbye(Monitor):
 
 @dataclass(slots=True)
 class HeardOutFirst(Monitor):
-    """No prompt begins while the caller is speaking."""
+    """No prompt begins while the caller is speaking: but for the goodbye when ops end the call, and
+    the sign of life of those who wait, which comes whatever else is happening."""
 
     clauses = ("LKL-B1", "EMS-7", "TEL-2.3b")
     speaking: bool = False
@@ -276,8 +284,10 @@ class HeardOutFirst(Monitor):
         match what:
             case Voice() if not self.waiting:
                 self.speaking = True
-            case HeardOut() | Key() | HungUp() | Recorded() | Silence():
+            case HeardOut() | Key() | HungUp() | Recorded() | Silence() | EndAsked():
                 self.speaking = False
+            case Say(prompt="hold.still_here"):
+                self.waiting = False
             case Music():
                 self.speaking, self.waiting = False, True
             case Say(prompt=prompt):

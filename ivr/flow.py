@@ -51,7 +51,7 @@ SETTINGS: Mapping[str, tuple[str, ...]] = {
     "rating": ("yes", "no"),
     "intake": ("yes", "no"),
     "wrong_number": ("goodbye", "menu"),
-    "bad_line": ("hang_up", "contact"),
+    "bad_line": ("hang_up", "agree", "contact"),
     "item_number": ("s10", "digits"),
 }
 """What a line may choose, and among what."""

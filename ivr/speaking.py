@@ -24,11 +24,13 @@ class SayMemory(Memory):
 
 @dataclass(frozen=True, slots=True)
 class Say(Activity):
-    """Say one prompt. A key ends it and is kept for the next question; a caller who speaks
-    meanwhile is heard out afterwards."""
+    """Say one prompt. A key ends it, and is kept for the next question unless `answers` is no
+    (a question that must be asked follows); a caller who speaks meanwhile is heard out
+    afterwards."""
 
     name: ClassVar[str] = "say"
     prompt: str = ""
+    answers: bool = True
 
     def triggers(self) -> frozenset[str]:
         return frozenset({"said"})
@@ -50,7 +52,8 @@ class Say(Activity):
             case Said() | Unplayable() | HeardOut():
                 turn.fire("said")
             case Key(digit=digit):
-                turn.leave_pending(digit)
+                if self.answers:
+                    turn.leave_pending(digit)
                 turn.fire("said")
             case Voice():
                 return replace(memory, spoke=True)

@@ -113,13 +113,14 @@ class Record(Activity):
 
 @dataclass(frozen=True, slots=True)
 class WaitMemory(Memory):
-    """`said` is whether our voice is silent now; `result` is what the lookup brought while
-    something was being said."""
+    """`said` is whether nothing is being said now, by us or by the caller; `spoke` is whether the
+    caller began to speak over what we say; `result` is what the lookup brought meanwhile."""
 
     lookup: int
     limit: int
     sign: int
     said: bool = False
+    spoke: bool = False
     result: str = ""
 
 
@@ -155,7 +156,10 @@ class Wait(Activity):
 
     def handle(self, turn: Turn, memory: WaitMemory, event: Event) -> Memory:
         match event:
-            case Said() | Unplayable():
+            case Said() | Unplayable() if memory.spoke:
+                turn.hear_out()
+                return replace(memory, spoke=False)
+            case Said() | Unplayable() | HeardOut():
                 if memory.result:
                     turn.fire(memory.result)
                 else:
@@ -166,7 +170,7 @@ class Wait(Activity):
             case TimerFired():
                 turn.say(self.sign_of_life, voice=False)
                 sign = turn.set_timer("sign_of_life", self.every)
-                return replace(memory, said=False, sign=sign)
+                return replace(memory, said=False, spoke=False, sign=sign)
             case Found(values=values):
                 for name, value in values:
                     turn.set(name, value)
@@ -177,6 +181,8 @@ class Wait(Activity):
                 return self._result(turn, memory, "failed")
             case Key(digit=digit) if digit == self.leave_key:
                 turn.fire("leave")
+            case Voice() if not memory.said:
+                return replace(memory, spoke=True)
             case Key() | Voice():
                 pass
             case _:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
@@ -28,6 +28,12 @@ def lines_of(one: Scenario, lines):
     return rehearsal.expecting(one.hotline, rehearsal.expected(one), lines)
 
 
+@pytest.fixture(scope="session")
+def played(lines):
+    """How a scenario went at core level, played once."""
+    return cache(lambda one: rehearsal.rehearse(one, lines))
+
+
 def entries(outcome: Outcome) -> list[Entry]:
     return [
         Entry("call", seq, round(moment.at * 1000), moment.what)
@@ -39,13 +45,13 @@ def entries(outcome: Outcome) -> list[Entry]:
 
 
 @every_scenario
-def test_what_is_heard_and_recorded_is_what_the_file_says(one, lines):
-    assert list(rehearsal.differences(one, rehearsal.rehearse(one, lines))) == []
+def test_what_is_heard_and_recorded_is_what_the_file_says(one, played):
+    assert list(rehearsal.differences(one, played(one))) == []
 
 
 @every_scenario
-def test_no_rule_is_broken_but_those_the_file_expects(one, lines):
-    outcome = rehearsal.rehearse(one, lines)
+def test_no_rule_is_broken_but_those_the_file_expects(one, lines, played):
+    outcome = played(one)
     broken = rehearsal.broken(outcome, lines.lines[one.hotline])
     expected = set(one.breaks)
     assert [str(mark) for mark in broken if not expected & set(mark.clauses)] == []
@@ -53,10 +59,10 @@ def test_no_rule_is_broken_but_those_the_file_expects(one, lines):
 
 
 @every_scenario
-def test_the_state_of_a_call_is_hashable_after_every_event(one, lines):
+def test_the_state_of_a_call_is_hashable_after_every_event(one, lines, played):
     line = lines_of(one, lines).lines[one.hotline]
     call = Call()
-    for moment in rehearsal.rehearse(one, lines).moments:
+    for moment in played(one).moments:
         if isinstance(moment.what, events.Event):
             before, told = call, hash(call)
             call, _ = step(line, call, moment.what)
@@ -67,9 +73,9 @@ def test_the_state_of_a_call_is_hashable_after_every_event(one, lines):
 
 
 @every_scenario
-def test_a_replay_gives_the_same_actions_byte_for_byte(one, lines):
+def test_a_replay_gives_the_same_actions_byte_for_byte(one, lines, played):
     line = lines_of(one, lines).lines[one.hotline]
-    journal = entries(rehearsal.rehearse(one, lines))
+    journal = entries(played(one))
     again = replay(journal, Call(), partial(step, line))
     assert again.difference is None
     assert not again.cut
@@ -77,8 +83,8 @@ def test_a_replay_gives_the_same_actions_byte_for_byte(one, lines):
 
 
 @every_scenario
-def test_the_stored_version_replays_the_call_too(one, lines, stored):
-    journal = entries(rehearsal.rehearse(one, lines))
+def test_the_stored_version_replays_the_call_too(one, lines, stored, played):
+    journal = entries(played(one))
     line = stored(one)
     assert line.version == lines_of(one, lines).lines[one.hotline].version
     assert replay(journal, Call(), partial(step, line)).difference is None
@@ -99,12 +105,12 @@ def stored(lines):
 
 
 @every_scenario
-def test_the_caller_does_all_that_the_file_says(one, lines):
+def test_the_caller_does_all_that_the_file_says(one, lines, played):
     """A step whose cue never comes is a mistake in the file."""
     assert one.unknown_prompts(lines.lines[one.hotline].prompts) == []
     caller = scenario.ScriptedCaller(one.caller)
     said = ""
-    for moment in rehearsal.rehearse(one, lines).moments:
+    for moment in played(one).moments:
         if said and isinstance(moment.what, actions.Foreground | events.HungUp):
             caller.ended(said, moment.at)
             said = ""
@@ -115,8 +121,8 @@ def test_the_caller_does_all_that_the_file_says(one, lines):
 
 
 @every_scenario
-def test_every_prompt_is_heard_for_long_enough_to_be_known_by_its_sound(one, lines):
-    moments = rehearsal.rehearse(one, lines).moments
+def test_every_prompt_is_heard_for_long_enough_to_be_known_by_its_sound(one, lines, played):
+    moments = played(one).moments
     for at, moment in enumerate(moments):
         if not isinstance(moment.what, actions.Say):
             continue
@@ -183,14 +189,14 @@ def test_there_are_scenarios_enough_for_every_line():
         assert sum(one.hotline == line for one in SCENARIOS.values()) >= 10
 
 
-def test_every_rule_that_is_watched_has_an_occasion_in_some_scenario(lines):
+def test_every_rule_that_is_watched_has_an_occasion_in_some_scenario(lines, played):
     """A monitor that never gives a mark watches nothing."""
     silent = {make.__name__ for make in etiquette.MONITORS}
     for one in SCENARIOS.values():
         line = lines.lines[one.hotline]
         for make in etiquette.MONITORS:
             monitor = make(line, 0.0)
-            for moment in rehearsal.rehearse(one, lines).moments:
+            for moment in played(one).moments:
                 monitor.see(moment.at, moment.what)
             if monitor.marks:
                 silent.discard(make.__name__)

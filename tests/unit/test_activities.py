@@ -249,6 +249,34 @@ def test_a_key_never_answers_a_question_that_another_sentence_parts_it_from():
     assert talk.said().where == "asking"
 
 
+def test_a_key_over_a_sentence_that_answers_nothing_skips_it_and_no_more():
+    talk = two("say: {prompt: a, answers: no}").keys("1")
+    assert talk.where == "second"
+    assert talk.call.pending == ""
+
+
+def test_a_second_try_at_a_recording_keeps_the_first_until_there_is_a_better_one():
+    talk = Talk(
+        line(
+            "flow: call\ninitial: first\nstates:\n"
+            f"  - {{name: first, {RECORD}}}\n"
+            "  - {name: again, record: {what: message, into: kept}}\n"
+            "  - {name: bye, end: {}}\n"
+            "transitions:\n"
+            "  - {trigger: unclear, source: first, dest: again}\n"
+            "  - {trigger: [recorded, nothing], source: first, dest: bye}\n"
+            "  - {trigger: [recorded, nothing, unclear], source: again, dest: bye}\n"
+        )
+    )
+    talk.said().said().tell(Recorded(talk.foreground, "r1", 3.0, "noisy"))
+    assert talk.where == "again"
+    other = Talk(talk.line)
+    other.call = talk.call
+    assert talk.tell(Recorded(talk.foreground, "", 1.0, "silent")).call.slot("kept") == "r1"
+    assert talk.call.slot("quality") == "noisy"
+    assert other.tell(Recorded(other.call.foreground, "r2", 3.0)).call.slot("kept") == "r2"
+
+
 def test_a_caller_who_speaks_during_a_sentence_is_heard_out_after_it():
     talk = two().tell(Voice())
     assert talk.said().wants == (HearOut(talk.foreground),)
@@ -372,3 +400,15 @@ def test_a_voice_changes_nothing_while_waiting(waiting):
     waiting.said()
     before = waiting.call
     assert waiting.tell(Voice()).call == before
+
+
+def test_a_caller_who_speaks_as_the_wait_begins_is_heard_out_before_the_answer(waiting):
+    waiting.tell(Voice()).tell(NotFound(waiting.awaits["LookUp"]))
+    assert waiting.said().wants == (HearOut(waiting.foreground),)
+    assert waiting.tell(events.HeardOut(waiting.foreground)).where == "missing"
+
+
+def test_the_music_begins_once_the_caller_was_heard_out(waiting):
+    waiting.tell(Voice()).said()
+    waiting.tell(events.HeardOut(waiting.foreground))
+    assert isinstance(waiting.wants[-1], Music)
