@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from transitions import Machine
 
 from ivr import files, flow, hotlines
-from ivr.files import BadFile
+from ivr.files import BadFile, Map
 from ivr.flow import compile_line, from_body
 
 FLOW = """\
@@ -275,7 +276,7 @@ def table(line: flow.Line) -> object:
             name: (
                 compiled.initial,
                 [(s.name, s.activity, s.invoke) for s in compiled.states.values()],
-                [(r.trigger, r.source, r.dest, r.conditions, r.unless) for r in compiled.transitions],
+                [replace(row, at=Map()) for row in compiled.transitions],
             )
             for name, compiled in line.flows.items()
         },
