@@ -208,13 +208,8 @@ def _asked(request: dict[str, Any]) -> Any:
     """The service's first answer. Raises Refused."""
     from ivr import control
 
-    async def first() -> Any:
-        async for answer in control.ask(place.control_socket(HERE.root), request):
-            return answer
-        raise Refused("the service gave no answer: see its log")
-
     try:
-        return asyncio.run(first())
+        return asyncio.run(place.asked(HERE.root, request))
     except control.NoService as error:
         raise Refused(str(error)) from error
 

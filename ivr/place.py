@@ -15,6 +15,7 @@ import tempfile
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from ivr import control
 
@@ -74,6 +75,14 @@ def short(path: Path) -> Path:
         return path
     name = sha256(os.fsencode(path)).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"sansheng-{os.getuid()}-{name}.sock"
+
+
+async def asked(root: Path, request: dict[str, Any]) -> Any:
+    """The service's first answer. Raises NoService."""
+    at = control_socket(root)
+    async for answer in control.ask(at, request):
+        return answer
+    raise control.NoService(f"the service at {at} gave no answer: see its log")
 
 
 def running(root: Path) -> Running | None:

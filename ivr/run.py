@@ -324,7 +324,8 @@ class Run:
 
 def run(wishes: Wishes, out: Console) -> None:
     """Everything, until Ctrl-C (or once, if so wished). Raises CannotRun, BadFile."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):  # also where the shell had them ignored
+        signal.signal(number, signal.default_int_handler)
     with Run(wishes, out) as line:
         began = float(os.environ.get("SANSHENG_BEGAN") or time.time())
         if "SANSHENG_BEGAN" in os.environ:  # by `make run`, before it installed anything

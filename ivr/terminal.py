@@ -172,8 +172,8 @@ async def _real(
             return False
         except TimeoutError:
             rang = call.ringing_at is not None or call.progress_at is not None
-            why = f"it rang for {PATIENCE:.0f} s, and nobody picked up" if rang else NOBODY
-            screen.show("", f"[red]{why}[/]")
+            long = f"it rang for {PATIENCE:.0f} s, and nobody picked up"
+            screen.show("", f"[red]{long if rang else NOBODY}[/]")
             hanging = asyncio.create_task(call.hang_up())
             await asyncio.wait([hanging], timeout=1)
             hanging.cancel()
