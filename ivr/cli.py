@@ -13,20 +13,18 @@ Rules this module keeps:
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from ivr import logs, place
 from ivr.document import BadFile
+from ivr.showing import complain, err, out, show
 from ivr.store import StorageFailed
 
 app = typer.Typer(
@@ -36,8 +34,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-out = Console()
-err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 @dataclass(slots=True)
@@ -75,31 +71,6 @@ def where(
         raise Refused(f"there are no flows under {HERE.root}: give the data root with --root")
     default = place.database(HERE.root)
     HERE.database = database or os.environ.get("SANSHENG_DATABASE") or default
-
-
-def show(rows: Sequence[dict[str, Any]], as_json: bool, title: str = "", whole: Any = None) -> None:
-    """Rows as a table for people, or as JSON (`whole`, if that is more than the rows)."""
-    if as_json:
-        told = rows if whole is None else whole
-        sys.stdout.write(json.dumps(told, ensure_ascii=False, indent=1, default=str) + "\n")
-        return
-    if not rows:
-        out.print(f"no {title or 'rows'}")
-        return
-    table = Table(title=title or None)
-    for place_, name in enumerate(rows[0]):
-        table.add_column(name, overflow="fold", no_wrap=place_ == 0)  # ids are there to be copied
-    for row in rows:
-        table.add_row(*(_cell(value) for value in row.values()))
-    out.print(table)
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, dict):
-        return " ".join(f"{key}={_cell(one)}" for key, one in value.items())
-    if isinstance(value, list | tuple):
-        return " ".join(map(_cell, value))
-    return "" if value is None else str(value)
 
 
 # ---------------------------------------------------------------- the service
@@ -324,7 +295,7 @@ def dialplan(
     except (ValueError, OSError) as error:
         raise Refused(str(error)) from error
     if lint:
-        _complain(complaints, "the dialplan is clean")
+        complain(complaints, "the dialplan is clean")
     elif into is None:
         sys.stdout.write(text)
 
@@ -334,18 +305,7 @@ def check() -> None:
     """Check every flow, line and text; one line a problem (检查)."""
     from ivr import checking
 
-    _complain(checking.everything(HERE.root), "no problems")
-
-
-def _complain(problems: Iterable[object], good: str) -> None:
-    """Problems, one a line, and exit code 1; or that all is well."""
-    told = list(map(str, problems))
-    for problem in told:
-        sys.stdout.write(f"{problem}\n")
-    if told:
-        err.print(f"{len(told)} problems" if len(told) > 1 else "1 problem")
-        raise typer.Exit(1)
-    err.print(good)
+    complain(checking.everything(HERE.root), "no problems")
 
 
 @app.command()
