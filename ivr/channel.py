@@ -50,7 +50,7 @@ KEYS = "0123456789*#"
 BELL = "D"
 BELL_AGAIN = 0.1
 """Seconds between two rings of the doorbell; a ring may fall between two commands and be lost."""
-SLICE = 0.25
+SLICE = 0.23
 """Longest wait without a doorbell."""
 GRACE = 8
 """Seconds that the service may be late before the dialplan takes the caller back."""
@@ -154,6 +154,11 @@ class Channel:
         self._changed.set()
         if self._in_command:
             self._wake()
+
+    def stop(self) -> None:
+        """Do nothing more; nothing is posted any more."""
+        self._left = True
+        self._changed.set()
 
     async def run(self) -> None:
         """Do what is wanted, one thing after another, until the call is over."""

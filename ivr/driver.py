@@ -216,6 +216,8 @@ class Driver:
                 self._take(heapq.heappop(self._inbox)[2])
         except Exception as error:
             self._failed = error
+            self._session.close()
+            self.channel.stop()
             self._over.set()
 
     def _take(self, event: Event) -> None:
