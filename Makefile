@@ -60,7 +60,7 @@ prompts: install  ## Record what changed in prompts/ (ENGINE=kokoro or pyttsx3)
 
 .PHONY: pictures
 pictures: install  ## Draw the flows again for docs/pictures
-	@$(BIN)/sansheng draw --line xjca --into docs/pictures opening hold call
+	@$(BIN)/sansheng draw --line xjca --into docs/pictures opening hold call >/dev/null
 
 # ---------------------------------------------------------------- testing it
 

@@ -1,0 +1,271 @@
+"""The command line: fixed names, options in any place, JSON for programs, sentences for people."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ivr import cli, listing
+from ivr.actions import Say
+from ivr.events import HungUp, Key, Offered
+from ivr.hotlines import Hotlines
+from ivr.journal import Entry
+from ivr.rehearsal import offered
+from ivr.scenario import read_all
+from ivr.simulate import run
+from ivr.store import Call, Message, Store, Version, write_rows
+
+FIXED = {
+    "serve",
+    "lines",
+    "prompts",
+    "calls",
+    "journal",
+    "messages",
+    "simulate",
+    "check",
+    "draw",
+    "replay",
+    "doctor",
+    "live",
+    "hangup",
+    "dialplan",
+    "install-sounds",
+    "maintenance",
+    "run",
+    "call",
+}
+"""Names that other tools rely on."""
+
+
+def sansheng(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
+    """Run a command; its exit code, standard output and standard error."""
+    capsys.readouterr()
+    code = 0
+    try:
+        cli.main([str(word) for word in words])
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else 0
+    told = capsys.readouterr()
+    return code, told.out, told.err
+
+
+@pytest.fixture
+def database(tmp_path: Path, lines: Hotlines) -> str:
+    """A database that holds one call, journalled by the machine itself, and one message."""
+    url = f"sqlite:///{tmp_path / 'x.db'}"
+    store = listing.open_store(url)
+    one = next(s for s in read_all(Path(__file__).parents[1] / "scenarios") if s.hotline == "xjca")
+    line = lines.lines["xjca"]
+    outcome = run(
+        one, line, lambda prompt, slots: lines.library.seconds("xjca", prompt, slots),
+        offered(one, lines),
+    )  # fmt: skip
+    at = datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
+    with store.write() as connection:
+        body = lines.bodies["xjca"]
+        write_rows(connection, Version, [Version(line.version, "xjca", body, at)])
+        call = Call("c1", "fake", "1", "xjca", "1001", "13800138000", at, line.version)
+        write_rows(connection, Call, [call])
+        message = Message(
+            "m1", "call", "c1#1", "xjca", "message", at, "c1", "13800138000", "13911112222"
+        )
+        write_rows(connection, Message, [message])
+    with store.write() as connection:
+        from ivr.codec import encode
+        from ivr.tables import journal
+
+        rows = [
+            Entry("c1", seq, round(moment.at * 1000), moment.what)
+            for seq, moment in enumerate(outcome.moments)
+        ]
+        connection.execute(
+            journal.insert(),
+            [
+                {
+                    "call_id": "c1", "seq": row.seq, "at_ms": row.at_ms, "side": row.side,
+                    "name": row.name, "data": encode(row.what),
+                }
+                for row in rows
+            ],
+        )  # fmt: skip
+    store.close()
+    return url
+
+
+def test_every_fixed_name_is_a_command() -> None:
+    names = {
+        one.name or (one.callback.__name__ if one.callback else "")
+        for one in cli.app.registered_commands
+    }
+    assert names >= FIXED
+
+
+def test_options_of_every_command_may_stand_before_or_after() -> None:
+    assert cli.hoisted(["calls", "--json", "--database", "sqlite://", "--root=/x"]) == [
+        "--database", "sqlite://", "--root=/x", "calls", "--json",
+    ]  # fmt: skip
+    assert cli.hoisted(["--root", "/x", "lines"]) == ["--root", "/x", "lines"]
+    assert cli.hoisted(["journal", "--", "--root"]) == ["journal", "--", "--root"]
+
+
+def test_lines_are_json_for_a_program(capsys: pytest.CaptureFixture[str], root: Path) -> None:
+    code, out, _ = sansheng(capsys, "lines", "--json", "--root", root)
+    numbers = {row["line"]: row["numbers"] for row in json.loads(out)}
+    assert code == 0
+    assert numbers["ems"] == ["11185"]
+    assert "1001" in numbers["xjca"]
+
+
+def test_prompts_name_the_file_that_asterisk_plays(
+    capsys: pytest.CaptureFixture[str], root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SANSHENG_SOUNDS", "/srv/sounds")
+    _, out, _ = sansheng(capsys, "prompts", "--json", "--root", root)
+    rows: dict[str, dict[str, Any]] = {row["id"]: row for row in json.loads(out)}
+    opening = rows["ems.opening"]
+    assert opening["file"] == "/srv/sounds/zh/ems/ems.opening"
+    assert (opening["hotline"], opening["language"]) == ("ems", "zh")
+    assert opening["text"].startswith("您好")
+
+
+def test_calls_mask_numbers_everywhere(
+    capsys: pytest.CaptureFixture[str], root: Path, database: str
+) -> None:
+    for words in (["calls", "--json"], ["calls"], ["journal", "c1", "--json"], ["messages"]):
+        code, out, _ = sansheng(capsys, *words, "--root", root, "--database", database)
+        assert code == 0
+        assert "13800138000" not in out
+        assert "13911112222" not in out
+
+
+def test_messages_give_the_whole_number_to_a_program(
+    capsys: pytest.CaptureFixture[str], root: Path, database: str
+) -> None:
+    _, out, _ = sansheng(capsys, "messages", "--json", "--root", root, "--database", database)
+    (row,) = json.loads(out)
+    assert (row["contact"], row["caller"]) == ("13911112222", "13800138000")
+
+
+def test_the_journal_lists_events_and_actions_in_order(
+    capsys: pytest.CaptureFixture[str], root: Path, database: str
+) -> None:
+    _, out, _ = sansheng(capsys, "journal", "c1", "--json", "--root", root, "--database", database)
+    rows = json.loads(out)
+    assert rows[0]["name"] == Offered.__name__
+    assert [row["seq"] for row in rows] == list(range(len(rows)))
+    assert Say.__name__ in {row["name"] for row in rows}
+
+
+def test_a_replay_of_what_the_machine_did_is_the_same(
+    capsys: pytest.CaptureFixture[str], root: Path, database: str
+) -> None:
+    code, out, _ = sansheng(capsys, "replay", "c1", "--root", root, "--database", database)
+    assert (code, out.split(":")[0]) == (0, "the same")
+
+
+def test_a_replay_with_another_key_is_told_and_fails(
+    capsys: pytest.CaptureFixture[str], root: Path, tmp_path: Path, lines: Hotlines
+) -> None:
+    from ivr.codec import encode
+    from ivr.tables import journal
+
+    url = f"sqlite:///{tmp_path / 'y.db'}"
+    store: Store = listing.open_store(url)
+    line, at = lines.lines["ems"], datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
+    with store.write() as connection:
+        write_rows(connection, Version, [Version(line.version, "ems", lines.bodies["ems"], at)])
+        write_rows(connection, Call, [Call("c2", "f", "2", "ems", "11185", "", at, line.version)])
+        for seq, what in enumerate((Offered("11185"), Say(1, "menu"), Key("1"), HungUp())):
+            entry = Entry("c2", seq, seq, what)
+            values = {"call_id": "c2", "seq": seq, "at_ms": seq, "side": entry.side}
+            connection.execute(
+                journal.insert().values(**values, name=entry.name, data=encode(what))
+            )
+    store.close()
+    code, out, _ = sansheng(capsys, "replay", "c2", "--root", root, "--database", url)
+    assert code == 1
+    assert "the journal says Say" in out.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["journal", "nobody"], "there is no journal of a call nobody"),
+        (["replay", "nobody"], "there is no call nobody"),
+        (["live"], "no service answers"),
+        (["hangup", "c1"], "no service answers"),
+        (["maintenance", "perhaps"], "neither on nor off"),
+        (["draw", "nothing"], "there is no flow 'nothing'"),
+        (["draw", "--line", "nobody"], "there is no line 'nobody'"),
+        (["call", "nobody"], "there is no line 'nobody'"),
+        (["call", "ems", "--server", "here"], "'here' is no address"),
+        (["serve", "--agi", "here"], "'here' is no address"),
+    ],
+)
+def test_a_mistake_is_answered_with_a_sentence_and_code_2(
+    capsys: pytest.CaptureFixture[str],
+    root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    told: str,
+) -> None:
+    monkeypatch.setenv("SANSHENG_CONTROL", str(tmp_path / "none.sock"))
+    url = f"sqlite:///{tmp_path / 'z.db'}"
+    code, _, err = sansheng(capsys, *words, "--root", root, "--database", url)
+    assert code == 2
+    assert told in err
+    assert "Traceback" not in err
+
+
+def test_a_wrong_root_is_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    code, _, err = sansheng(capsys, "lines", "--root", tmp_path)
+    assert code == 2
+    assert "give the data root with --root" in err
+
+
+def test_a_bad_file_is_told_by_line(
+    capsys: pytest.CaptureFixture[str], root: Path, tmp_path: Path
+) -> None:
+    for name in ("flows", "prompts"):
+        shutil.copytree(root / name, tmp_path / name, ignore=shutil.ignore_patterns("audio"))
+    hold = tmp_path / "flows/hold.yaml"
+    hold.write_text(hold.read_text().replace("initial: choosing", "inital: choosing"))
+    code, _, err = sansheng(capsys, "lines", "--root", tmp_path)
+    assert code == 2
+    assert "flows/hold.yaml:4 F102 the key 'inital' is unknown: did you mean 'initial'?" in err
+
+
+def test_the_dialplan_is_printed_written_and_judged(
+    capsys: pytest.CaptureFixture[str], root: Path, tmp_path: Path
+) -> None:
+    _, printed, _ = sansheng(capsys, "dialplan", "--root", root)
+    sansheng(capsys, "dialplan", "--into", tmp_path / "sansheng.conf", "--root", root)
+    assert (tmp_path / "sansheng.conf").read_text() == printed
+    assert "exten => 11185,1,Set(SANSHENG_START=${CDR(start,u)})" in printed
+    code, _, err = sansheng(capsys, "dialplan", "--lint", "--root", root)
+    assert (code, err) == (0, "the dialplan is clean\n")
+
+
+def test_the_environment_says_where_things_are(root: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "ivr.cli", "calls", "--json"],
+        env={
+            "SANSHENG_ROOT": str(root),
+            "SANSHENG_DATABASE": f"sqlite:///{tmp_path / 'deep/new.db'}",
+            "PATH": "/usr/bin:/bin",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "[]")
+    assert (tmp_path / "deep/new.db").exists()

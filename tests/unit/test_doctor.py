@@ -1,0 +1,90 @@
+"""The doctor: what is wrong is found, and how to mend it is said."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from pathlib import Path
+
+import pytest
+
+from ivr import doctor
+from ivr.doctor import Finding, examine
+
+
+@pytest.fixture
+def copy(root: Path, tmp_path: Path) -> Path:
+    """A data root without audio, to be broken."""
+    for name in ("flows", "prompts"):
+        shutil.copytree(root / name, tmp_path / name, ignore=shutil.ignore_patterns("audio"))
+    return tmp_path
+
+
+def found(root: Path, **environment: str) -> dict[str, Finding]:
+    """The last finding of each name."""
+    own = {"SANSHENG_CONTROL": str(root / "c.sock"), **environment}
+    findings = examine(root, f"sqlite:///{root / 'x.db'}", own)
+    return {finding.name: finding for finding in findings}
+
+
+def test_a_bare_root_has_no_audio_and_no_service(copy: Path) -> None:
+    findings = found(copy)
+    assert findings["flows and texts"].state == "fine"
+    assert findings["prompts"].state == "wrong"
+    assert "make prompts" in findings["prompts"].fix
+    assert findings["database"].state == "fine"
+    assert findings["spool"].state == "fine"
+
+
+def test_a_mistake_in_a_flow_is_named(copy: Path) -> None:
+    hold = copy / "flows/hold.yaml"
+    hold.write_text(hold.read_text().replace("dest: declined", "dest: refused"))
+    finding = found(copy)["flows and texts"]
+    assert finding.state == "wrong"
+    assert finding.what.startswith("flows/hold.yaml:")
+
+
+def test_a_database_that_makes_no_sense_is_named(copy: Path) -> None:
+    findings = examine(copy, "oracle://x", {"SANSHENG_CONTROL": str(copy / "c.sock")})
+    assert {f.name: f.state for f in findings}["database"] == "wrong"
+
+
+def test_a_spool_that_is_a_file_is_named(copy: Path) -> None:
+    spool = copy / "spool"
+    spool.write_text("no folder")
+    finding = found(copy, SANSHENG_SPOOL=str(spool))["spool"]
+    assert finding.state == "wrong"
+    assert str(spool) in finding.what
+
+
+def test_a_service_that_only_listens_is_doubted(copy: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        settings = doctor.settings_from(
+            copy, "sqlite://", f"127.0.0.1:{listener.getsockname()[1]}", "none", 1, {}
+        )
+        (finding,) = doctor._service(copy, settings)
+    assert finding.state == "note"
+    assert "another program" in finding.fix
+
+
+def test_nobody_at_the_service_port_is_wrong(copy: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: nobody else gets it either
+        agi = f"127.0.0.1:{taken.getsockname()[1]}"
+        (finding,) = doctor._service(
+            copy, doctor.settings_from(copy, "sqlite://", agi, "none", 1, {})
+        )
+    assert finding.state == "wrong"
+    assert "make run" in finding.fix
+
+
+def test_a_finding_shows_its_mending() -> None:
+    finding = Finding("x", "wrong", "it is broken", "mend it")
+    assert "✗" in finding.sentence()
+    assert finding.sentence().endswith("→ mend it")
+    assert finding.row() == {
+        "name": "x",
+        "state": "wrong",
+        "what": "it is broken",
+        "fix": "mend it",
+    }

@@ -1,0 +1,65 @@
+"""The telephone in the terminal, over the fake Asterisk in real time."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from ivr import terminal
+from ivr.hotlines import Hotlines
+from ivr.terminal import CannotCall, Wish, number_of
+from ivr.watching import sentence, words
+
+
+def test_a_line_is_known_by_its_name_and_by_every_number(lines: Hotlines) -> None:
+    assert number_of(lines, "xjca") == ("xjca", "1001")
+    assert number_of(lines, "1010") == ("xjca", "1010")
+    assert number_of(lines, "11185") == ("ems", "11185")
+    with pytest.raises(CannotCall, match="choose one of ems"):
+        number_of(lines, "11186")
+
+
+def test_a_fake_call_shows_what_is_said_and_who_hung_up(root: Path) -> None:
+    told = io.StringIO()
+    out = Console(file=told, width=200)
+    assert terminal.fake(Wish(root, "ems", keys=".............h"), out)
+    text = told.getvalue()
+    assert "calling 11185 (ems) over a fake Asterisk" in text
+    assert "您好,邮政客服,请问有什么可以帮您?" in text
+    assert "you   hang up" in text
+    assert text.rstrip().endswith("you hung up")
+
+
+def test_keys_that_are_piped_in_are_pressed(root: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "ivr.cli", "--root", str(root), "call", "1004", "--fake"],
+        input="...............1..h",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "press 1" in done.stdout
+    assert "you hung up" in done.stdout
+
+
+def test_numbers_are_masked_for_ops_and_whole_for_the_caller() -> None:
+    event = {
+        "what": "Say", "call": "c", "line": "xjca", "caller": "13800138000", "at": 12.34,
+        "prompt": "contact.own", "text": "您的来电号码是13800138000,对吗?",
+    }  # fmt: skip
+    shown = sentence(event)
+    assert "13800138000" not in shown
+    assert "   12.3 s  xjca *******8000  " in shown
+    assert "13800138000" in words(event, whole=True)
+
+
+def test_what_tells_nothing_is_left_out_and_markup_is_no_markup() -> None:
+    assert sentence({"what": "SetTimer", "at": 1.0}) == ""
+    assert "\\[bold]" in words({"what": "Say", "text": "[bold]x", "prompt": "p"})
