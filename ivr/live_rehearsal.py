@@ -2,18 +2,163 @@
 
 Rules this module keeps:
 
-- What was heard is what is recognised in the recorded sound, among all prompts of all lines;
-  what the service says it said only tells the caller when to act.
+- What was heard is what is recognised in the recorded sound, among all prompts of all lines.
+  What the service says it does (its `watch` stream) only tells the caller when to act.
+- The caller is the same `ScriptedCaller` as at core and wire level. Calls run side by side; two
+  from the same number one after the other, because the number is how a call is known again.
+- A caller whose number is withheld rings from a made-up one that is nobody's and that nobody
+  could call back; one whom the line does not know rings from another mobile number. So the line
+  treats them the same, and each call has a number of its own.
+- What cannot be shown live is left out with a reason (`left_out`), never in silence.
+- Lengths and times are in seconds; moments are monotonic.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+import contextlib
+import itertools
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import unquote
 
-from ivr import stimuli
+import numpy as np
+
+from ivr import actions, control, rehearsal, replay, simulate, stimuli, store
+from ivr.ear import Ear, Heard
+from ivr.events import Values
 from ivr.hotlines import Hotlines
-from ivr.rtp import Samples
+from ivr.phone import Phone
+from ivr.phone_call import PhoneCall
+from ivr.recording import Recording
+from ivr.rtp import RATE, Samples
+from ivr.scenario import (
+    Act,
+    HangUpAct,
+    Hum,
+    LookupWorld,
+    OpsHangUp,
+    Press,
+    Scenario,
+    ScriptedCaller,
+    Speak,
+)
+from ivr.simulate import Moment, Outcome
+from ivr.udp import Address
+from ivr.wire_rehearsal import sayable
+
+LONGEST = 60.0
+"""Seconds of a call, beyond which it is not rehearsed live."""
+PATIENCE = 30.0
+"""Seconds that a call may last longer than it does in virtual time."""
+WRITTEN = 5.0
+"""Seconds in which the record must be complete once a call is over."""
+LINGER = 0.2
+"""Seconds after which the journal has written what a call that is over has left to it."""
+AT_ONCE = 10
+"""Calls side by side."""
+APART = 0.15
+"""Seconds between two calls that begin."""
+SLACK = 0.5
+"""Seconds that real time may be late, for the monitors."""
+BRIEF = 0.9
+"""A prompt that was cut short so soon cannot be recognised (the ear needs 0.4 s of its sound)."""
+TOO_QUIET = -44.0
+DROWNED = -36.0
+NOISE = -20.0
+CLIPPED = -10.0
+"""dBFS: a voice too quiet to be understood, one drowned in noise, that noise, and a voice whose
+peaks are cut off at `CLIP` of full scale."""
+CLIP = 9000
+
+ALIKE = 0.02
+"""Share of the power by which two sounds may differ that cannot be told apart."""
+
+MOBILE = re.compile(r"1[3-9]\d{9}")
+
+BEEP = "common.beep"
+
+FOREGROUND = frozenset(kind.__name__ for kind in actions.Foreground.__subclasses__())
+"""Names of what can follow a prompt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A line that can be rung: where its Asterisk, its control socket and its database are, and
+    the sound of all prompts. `dialled` gives what to dial so that a number has rung for so many
+    seconds when the service hears of it. Calls that go wrong are kept as sound in `keep`."""
+
+    sip: Address
+    control: Path
+    store: store.Store
+    hotlines: Hotlines
+    voices: Voices
+    back_end: BackEnd
+    dialled: Callable[[str, float], str]
+    keep: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Performance:
+    """How a live call went: `heard` is what was recognised, `outcome` has the prompts as they
+    were heard, the record as it was written down, and the journal. `complaints` are all
+    differences from the scenario, in words."""
+
+    scenario: Scenario
+    caller: str
+    call: PhoneCall
+    row: store.Call
+    heard: tuple[Heard, ...]
+    outcome: Outcome
+    complaints: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """What is special about a call: the `number` dialled, if not the scenario's, and what is done
+    to the call (`prepare`) before it is answered."""
+
+    number: str = ""
+    prepare: Callable[[PhoneCall], None] = lambda call: None
+
+
+class Voices:
+    """All prompts by their sound."""
+
+    def __init__(self, sounds: Mapping[str, Samples]) -> None:
+        self._sounds = dict(sounds)
+        self._ear = Ear(sounds)
+
+    @property
+    def ear(self) -> Ear:
+        """The ear itself."""
+        return self._ear
+
+    def recognise(self, recording: Recording) -> list[Heard]:
+        """What was heard. A prompt that was cut has the names of all that begin like it."""
+        return [
+            replace(one, names=self._alike(one)) if one.cut else one
+            for one in self._ear.recognise(recording)
+        ]
+
+    def _alike(self, heard: Heard) -> tuple[str, ...]:
+        count = round((heard.end - heard.start) * RATE)
+        begins = self._sounds[heard.name][:count].astype(np.float64)
+        power = float(begins @ begins)
+        names = list(heard.names)
+        for name, sound in self._sounds.items():
+            other = sound[:count].astype(np.float64)
+            if name in names or len(other) < count:
+                continue
+            apart = begins - other
+            if float(apart @ apart) < ALIKE * power:
+                names.append(name)
+        return tuple(names)
 
 
 def templates(hotlines: Hotlines, sounds: Path) -> Mapping[str, Samples]:
@@ -25,3 +170,439 @@ def templates(hotlines: Hotlines, sounds: Path) -> Mapping[str, Samples]:
         base: sounds / f"{part.path}.wav" for base, part in hotlines.library.all_parts().items()
     }
     return {base: stimuli.wav(file) for base, file in files.items() if file.exists()}
+
+
+# ---------------------------------------------------------------- which scenarios
+
+
+def left_out(scenario: Scenario, hotlines: Hotlines, *, longest: float = LONGEST) -> str:
+    """Why a scenario is not rehearsed live; empty if it is."""
+    world = scenario.world
+    line, _ = rehearsal.line_of(scenario, hotlines)
+    acts = [act for step in scenario.caller for act in (step.act, step.then)]
+    if "live" not in scenario.levels:
+        return "its file says so"
+    if any(isinstance(act, Hum) for act in acts):
+        return "noise is not detected live yet"
+    if world.store_fails:
+        return "the store of a stage does not fail"
+    if world.time and not hotlines.hours[line.name].is_open(rehearsal.begins_at(scenario, line)):
+        return "people are always at work on a stage"
+    if rehearsal.expected(scenario) is not None:
+        return "the lines of a stage expect what their settings say"
+    length = seconds(scenario, hotlines)
+    return f"it would last {length:.0f} s" if length > longest else ""
+
+
+def seconds(scenario: Scenario, hotlines: Hotlines) -> float:
+    """How long its call lasts in virtual time, ringing included."""
+    return rehearsal.rehearse(scenario, hotlines).seconds + scenario.world.rung
+
+
+# ---------------------------------------------------------------- what was heard
+
+
+class Names:
+    """Which prompt of a line a recorded part belongs to."""
+
+    def __init__(self, hotlines: Hotlines, line: str) -> None:
+        library = hotlines.library
+        self._parts: dict[str, set[tuple[str, bool]]] = {}
+        self._slotted: set[str] = set()
+        self._begin_with_slot: set[str] = set()
+        for prompt in sayable(hotlines.lines[line]) & library.names(line):
+            bases = [_base(path) for path in library.recorded(line, prompt)]
+            if "" in bases:
+                self._slotted.add(prompt)
+            if not bases[0]:
+                self._begin_with_slot.add(prompt)
+            for place, base in enumerate(bases):
+                if base:
+                    self._parts.setdefault(base, set()).add((prompt, not any(bases[:place])))
+        said = {
+            _base(path)
+            for name in hotlines.lines
+            for prompt in sayable(hotlines.lines[name]) & library.names(name)
+            for path in library.recorded(name, prompt)
+        }
+        self._slots = {
+            base
+            for base in library.all_parts()
+            if base not in said and base.partition(".")[0] in (line, "common")
+        }
+
+    def prompts(self, heard: Iterable[Heard]) -> list[frozenset[str]]:
+        """What was heard as prompts, in order: of each, all that sound like it. What no prompt
+        of this line contains keeps the name of its part."""
+        said: list[frozenset[str]] = []
+        by_slot = False  # the last one was begun by a slot's own part
+        for one in heard:
+            found = [part for name in one.names for part in self._parts.get(name, ())]
+            begins = frozenset(prompt for prompt, first in found if first)
+            goes_on = frozenset(prompt for prompt, first in found if not first)
+            if not found and not self._slots.intersection(one.names):
+                said.append(frozenset(one.names))
+            elif not found and one.name != BEEP and not (said and said[-1] & self._slotted):
+                said.append(frozenset(self._begin_with_slot))
+                by_slot = True
+                continue
+            elif said and by_slot and said[-1] & begins:
+                said[-1] &= begins
+            elif said and said[-1] & goes_on:
+                said[-1] &= goes_on
+            elif found:
+                said.append(begins | goes_on)
+            by_slot = False
+        return said
+
+
+def _base(path: str | None) -> str:
+    """The base name of a recorded part, "" for a slot."""
+    return path.rpartition("/")[2] if path else ""
+
+
+def aligned(
+    told: Sequence[str], brief: Sequence[bool], heard: Sequence[frozenset[str]]
+) -> tuple[str, ...]:
+    """The prompts heard, each by one name.
+
+    `told` is what the service says it said; it decides between names of the same sound, and
+    adds what was cut too soon to be recognised (`brief`). All else is as it was heard.
+    """
+    names: list[str] = []
+    place = 0
+    for one in heard:
+        at = place
+        while at < len(told) and told[at] not in one and brief[at]:
+            at += 1
+        if at < len(told) and told[at] in one:
+            names += told[place : at + 1]
+            place = at + 1
+        else:
+            names.append(sorted(one)[0])
+            place += 1
+    while place < len(told) and brief[place]:
+        names.append(told[place])
+        place += 1
+    return tuple(names)
+
+
+def brief(moments: Sequence[Moment]) -> list[bool]:
+    """Of each prompt that was begun, whether it was cut too soon to be recognised."""
+    found: list[bool] = []
+    for place, moment in enumerate(moments):
+        if isinstance(moment.what, actions.Say):
+            ends = [
+                later.at
+                for later in moments[place + 1 :]
+                if isinstance(later.what, actions.Foreground)
+                or type(later.what).__name__ in ("Said", "HungUp")
+            ]
+            found.append(bool(ends) and ends[0] - moment.at < BRIEF)
+    return found
+
+
+# ---------------------------------------------------------------- a caller
+
+
+def voice(act: Speak) -> Samples:
+    """What a caller's voice sounds like, as good or bad as the scenario says."""
+    match act.quality:
+        case "quiet":
+            return stimuli.speech(act.seconds, TOO_QUIET)
+        case "clipped":
+            return np.clip(stimuli.speech(act.seconds, CLIPPED), -CLIP, CLIP).astype(np.int16)
+        case "noisy":
+            both = stimuli.speech(act.seconds, DROWNED) + stimuli.hum(act.seconds, NOISE)
+            return both.astype(np.int16)
+    return stimuli.speech(act.seconds)
+
+
+@dataclass(eq=False)
+class Player:
+    """Plays a scripted caller on a telephone, cued by what the service does.
+
+    `id` is the call's id once the service has told it.
+    """
+
+    script: ScriptedCaller
+    call: PhoneCall
+    ops: Callable[[str], None]
+    id: str = ""
+    sounding: str = ""
+    errands: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def told(self, what: Mapping[str, Any], now: float) -> None:
+        """The service did something in this call."""
+        self.id = what["call"]
+        if what["what"] == "Said" or what["what"] in FOREGROUND:
+            if self.sounding:
+                self._later(self.script.ended(self.sounding, now))
+            self.sounding = ""
+        if what["what"] == "Say":
+            self.sounding = what["prompt"]
+            self._later(self.script.began(self.sounding, now))
+
+    def _later(self, acts: Sequence[tuple[float, Act]]) -> None:
+        loop = asyncio.get_running_loop()
+        for wait, act in acts:
+            loop.call_later(wait, self._do, act)
+
+    def _do(self, act: Act) -> None:
+        match act:
+            case Press(keys=keys):
+                self.call.press(keys)
+            case Speak():
+                self.call.play(voice(act), "speak")
+            case Hum(seconds=length):
+                self.call.hum(length)
+            case HangUpAct():
+                task = asyncio.get_running_loop().create_task(self.call.hang_up())
+                self.errands.add(task)
+                task.add_done_callback(self.errands.discard)
+            case OpsHangUp():
+                self.ops(self.id)
+
+
+# ---------------------------------------------------------------- back ends
+
+
+class BackEnd:
+    """An HTTP server on loopback that answers each caller's lookups as his world says.
+
+    Asked as `/{line}/{item}/{caller}`. Use with `async with`; `address` is where it is.
+    """
+
+    def __init__(self) -> None:
+        self.worlds: dict[str, LookupWorld | None] = {}
+        self.answered: dict[str, float] = {}
+        """When each caller's lookup was last answered, in monotonic seconds."""
+        self._server: asyncio.Server | None = None
+
+    async def open(self, port: int = 0) -> None:
+        """Listen. Raises OSError if the port is taken."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port)
+
+    async def close(self) -> None:
+        """Stop listening."""
+        if self._server is not None:
+            self._server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(
+            ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError
+        ):
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+                caller = unquote(head.split(" ")[1].rpartition("/")[2])
+                status, body = await self._answer(self.worlds.get(caller))
+                self.answered[caller] = asyncio.get_running_loop().time()
+                text = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n"
+                writer.write(text.encode() + body)
+                await writer.drain()
+        writer.close()
+
+    async def _answer(self, world: LookupWorld | None) -> tuple[str, bytes]:
+        if world is None:
+            return "503 No Back End", b""
+        await asyncio.sleep(world.after)
+        if world.fails:
+            return "500 Failed", b""
+        if world.answer is None:
+            return "404 Not Found", b""
+        return "200 OK", json.dumps(rows(world.answer)).encode()
+
+
+def rows(values: Values) -> dict[str, str] | list[dict[str, str]]:
+    """The values of an answer as a back end gives them: numbered ones are rows of a list."""
+    numbered: dict[str, dict[str, str]] = {}
+    for name, value in values:
+        found = re.fullmatch(r"(.+)_(\d)", name)
+        if found is None:
+            return dict(values)
+        numbered.setdefault(found[2], {})[found[1]] = value
+    return [numbered[number] for number in sorted(numbered)]
+
+
+# ---------------------------------------------------------------- calls
+
+
+class Rehearsal:
+    """Rehearses many scenarios on one line. Use with `async with`."""
+
+    def __init__(self, place: Place, *, at_once: int = AT_ONCE) -> None:
+        self.place = place
+        self._free = asyncio.Semaphore(at_once)
+        self._alone: dict[str, asyncio.Lock] = {}
+        self._players: dict[str, Player] = {}
+        self._withheld = itertools.count(70001)
+        self._unknown = itertools.count(13800200001)
+        self._names = {line: Names(place.hotlines, line) for line in place.hotlines.lines}
+        self._errands: set[asyncio.Task[Any]] = set()
+        self._next_start = 0.0
+
+    async def __aenter__(self) -> Rehearsal:
+        self.phone = await Phone.open()
+        watching = asyncio.Event()
+        self._watching = asyncio.create_task(self._watch(watching))
+        waiting = asyncio.create_task(watching.wait())
+        await asyncio.wait({self._watching, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        if self._watching.done():
+            self._watching.result()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._watching.cancel()
+        await asyncio.gather(self._watching, *self._errands, return_exceptions=True)
+        await self.phone.close()
+
+    async def _watch(self, watching: asyncio.Event) -> None:
+        loop = asyncio.get_running_loop()
+        async for what in control.ask(self.place.control, {"ask": "watch"}):
+            watching.set()
+            player = self._players.get(what.get("caller", ""))
+            if player is not None:
+                player.told(what, loop.time())
+
+    async def play_all(
+        self,
+        scenarios: Sequence[Scenario],
+        variants: Mapping[str, Variant] = MappingProxyType({}),
+    ) -> list[Performance | TimeoutError | Unwritten]:
+        """Rehearse them all, side by side; what came of each, in the order given. Those of a
+        line under maintenance come last, one at a time: the whole line is then closed.
+        `variants` say what is special about some of them, by name."""
+        open_ = [one for one in scenarios if not one.world.maintenance]
+        # the longest first, so that the last ones are short
+        open_.sort(key=lambda one: -seconds(one, self.place.hotlines))
+        tried = (self._tried(one, variants.get(one.name, Variant())) for one in open_)
+        done = dict(zip((one.name for one in open_), await asyncio.gather(*tried), strict=True))
+        for one in scenarios:
+            if one.world.maintenance:
+                done[one.name] = await self._closed(one)
+        return [done[one.name] for one in scenarios]
+
+    async def _tried(
+        self, scenario: Scenario, variant: Variant
+    ) -> Performance | TimeoutError | Unwritten:
+        try:
+            return await self.play(scenario, variant)
+        except (TimeoutError, Unwritten) as error:
+            return error
+
+    async def _closed(self, scenario: Scenario) -> Performance | TimeoutError | Unwritten:
+        await self._ask("maintenance", lines=[scenario.hotline], on=True)
+        try:
+            return await self._tried(scenario, Variant())
+        finally:
+            await self._ask("maintenance", lines=[scenario.hotline], on=False)
+
+    async def play(self, scenario: Scenario, variant: Variant | None = None) -> Performance:
+        """Rehearse one scenario, when there is room for it.
+
+        Raises TimeoutError for a call that does not end, and Unwritten.
+        """
+        caller = self._rings_from(scenario)
+        async with self._alone.setdefault(caller, asyncio.Lock()), self._free:
+            await self._take_turn()
+            return await self._play(scenario, caller, variant or Variant())
+
+    def _rings_from(self, scenario: Scenario) -> str:
+        caller = scenario.world.caller
+        if not caller:
+            return str(next(self._withheld))
+        known = self.place.hotlines.directories[scenario.hotline].find(caller)
+        if known.addressee or not MOBILE.fullmatch(caller):
+            return caller
+        return str(next(self._unknown))
+
+    async def _take_turn(self) -> None:
+        """Calls do not begin in the same instant."""
+        now = asyncio.get_running_loop().time()
+        start = max(now, self._next_start)
+        self._next_start = start + APART
+        await asyncio.sleep(start - now)
+
+    async def _play(self, scenario: Scenario, caller: str, variant: Variant) -> Performance:
+        place = self.place
+        dialled = variant.number or rehearsal.line_of(scenario, place.hotlines)[1]
+        if scenario.world.rung:
+            dialled = place.dialled(dialled, scenario.world.rung)
+        place.back_end.worlds[caller] = scenario.world.lookup
+        longest = seconds(scenario, place.hotlines) + PATIENCE
+        call = await self.phone.dial(dialled, place.sip, caller)
+        player = Player(ScriptedCaller(scenario.caller), call, self._hang_up)
+        self._players[caller] = player
+        variant.prepare(call)
+        try:
+            await call.ended(longest)
+            row = await self._written(player)
+        finally:
+            del self._players[caller]
+            await call.hang_up()
+            await asyncio.gather(*player.errands)
+        return await asyncio.to_thread(self._judge, scenario, caller, call, row)
+
+    def _judge(
+        self, scenario: Scenario, caller: str, call: PhoneCall, row: store.Call
+    ) -> Performance:
+        place = self.place
+        heard = tuple(place.voices.recognise(call.heard))
+        entries = replay.entries(place.store, row.id)
+        moments = tuple(Moment(entry.at_ms / 1000, entry.what) for entry in entries)
+        told = simulate.outcome(moments)
+        prompts = aligned(told.hears, brief(moments), self._names[row.hotline].prompts(heard))
+        ends = "caller" if row.ended_by == "caller" else "us"
+        outcome = Outcome(prompts, dict(row.record), ends, moments, told.seconds)
+        complaints = list(rehearsal.differences(scenario, outcome))
+        if told.hears != prompts:
+            complaints.append(f"the service says it said {', '.join(told.hears)}")
+        line = place.hotlines.lines[row.hotline]
+        complaints += [
+            f"broke {mark}"
+            for mark in rehearsal.broken(outcome, line, SLACK)
+            if not set(mark.clauses) & set(scenario.breaks)
+        ]
+        by_phone = "caller" if call.ended_by == "us" else "us"
+        if by_phone != ends:
+            complaints.append(f"on the telephone it was {by_phone} who hung up, not {ends}")
+        if complaints and place.keep is not None:
+            place.keep.mkdir(parents=True, exist_ok=True)
+            call.heard.wav(place.keep / f"{scenario.name}.wav")
+        return Performance(scenario, caller, call, row, heard, outcome, tuple(complaints))
+
+    async def _written(self, player: Player) -> store.Call:
+        """The call's row, once it is complete. Raises Unwritten."""
+        if not player.id:
+            raise Unwritten("the service never heard of the call")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(WRITTEN):
+                while True:
+                    up = await self._ask("live")
+                    await asyncio.sleep(LINGER)
+                    if any(one["call"] == player.id for one in up):
+                        continue
+                    row = await asyncio.to_thread(self._row, player.id)
+                    if row is not None and row.ended_at is not None:
+                        return row
+        raise Unwritten(f"the record of {player.id} was not complete within {WRITTEN:g} s")
+
+    def _row(self, call: str) -> store.Call | None:
+        try:
+            return replay.call(self.place.store, call)
+        except KeyError:
+            return None
+
+    async def _ask(self, what: str, **more: Any) -> Any:
+        async for answer in control.ask(self.place.control, {"ask": what, **more}):
+            return answer
+        return []
+
+    def _hang_up(self, call: str) -> None:
+        self._errands.add(task := asyncio.create_task(self._ask("hangup", call=call)))
+        task.add_done_callback(self._errands.discard)
+
+
+class Unwritten(Exception):
+    """A call is not in the database as it should be; the message says what is missing."""

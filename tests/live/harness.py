@@ -36,7 +36,7 @@ from ivr import control, dialplan, hotlines, masters, messages, replay
 from ivr.ear import Ear
 from ivr.hotlines import Hotlines
 from ivr.journal import Entry
-from ivr.live_rehearsal import templates
+from ivr.live_rehearsal import Voices, templates
 from ivr.phone import Phone
 from ivr.phone_call import PhoneCall
 from ivr.store import Call, Message, Store
@@ -50,10 +50,10 @@ STOP = 5.0
 """Seconds that the service may take to end after each signal."""
 TRIES = 3
 """How often ports are looked for: between finding and taking one, another may take it."""
+PEOPLE_FIRST = "8"
+"""Dialled before a number, it has people rung first."""
 RTP_PORTS = 200
 """Ports of one Asterisk for sound: two a call."""
-LATE = "*{tenths}*{number}"
-"""Dial this, and the line is rung so many tenths of a second before the service hears of it."""
 
 
 class StageError(Exception):
@@ -64,7 +64,8 @@ class Stage:
     """One Asterisk with one service. Use as a context manager.
 
     `directory` is the stage's folder. `people` are rung first, by hotline, as Asterisk dials
-    them; `desks` are their phones, by name, with the loopback port of each. `back_end` is the
+    them, when `people_first(number)` is dialled; `desks` are their phones, by name, with the
+    loopback port of each. `back_end` is the
     address (http://…) that all lookups are sent to, as `{back_end}/{line}/{item}/{caller}`;
     without it the sample database answers. `change` may edit the data root it is given before
     anything starts. `environment` is added to the service's.
@@ -88,7 +89,7 @@ class Stage:
         self.desks = dict(desks or {})
         self.environment = dict(environment or {})
         self.with_manager = with_manager
-        self._back_end = back_end
+        self.back_end = back_end
         self._change = change
         self._control = _short(directory / "control.sock")
         self._service: subprocess.Popen[bytes] | None = None
@@ -163,11 +164,18 @@ class Stage:
             )
         for file in (self.root / "flows/hotlines").glob("*.yaml"):
             text = re.sub(r"(?m)^hours: .*$", "hours: {open: always}", file.read_text("utf-8"))
-            if self._back_end:
-                url = f"{self._back_end}/{file.stem}/{{item}}/{{caller}}"
+            if self.back_end:
+                url = f"{self.back_end}/{file.stem}/{{item}}/{{caller}}"
                 text = re.sub(
                     r"(?m)^    kind: sql\n    database: .*\n    query: .*\n",
-                    f'    kind: http\n    url: "{url}"\n',
+                    f'    kind: http\n    url: "{url}"\n'
+                    "    arguments: {item: item, caller: caller}\n",
+                    text,
+                )
+            if file.stem in self.people:
+                text = re.sub(
+                    r'(?m)^(numbers:\n  "(\d+)": .*\n)',
+                    lambda found: f'{found[1]}  "{people_first(found[2])}": {{}}\n',
                     text,
                 )
             file.write_text(text, "utf-8")
@@ -179,7 +187,7 @@ class Stage:
         return Switch(
             self.directory / "asterisk",
             ROOT,
-            lines=[self._dialled(name) for name in self.hotlines.lines],
+            lines=self._lines(),
             agi=self.agi,
             ports=Ports(
                 free_port(socket.SOCK_DGRAM),
@@ -193,22 +201,32 @@ class Stage:
             name=self.name,
         )
 
-    def _dialled(self, name: str) -> dialplan.Line:
-        line = self.hotlines.lines[name]
+    def _lines(self) -> list[dialplan.Line]:
+        lines = []
+        for name, line in self.hotlines.lines.items():
+            first = [number for number in line.numbers if number[0] == PEOPLE_FIRST]
+            others = [number for number in line.numbers if number not in first]
+            lines.append(self._line(name, name, others))
+            if first:
+                lines.append(self._line(f"{name}_people", name, first, self.people[name]))
+        return lines
 
+    def _line(
+        self, name: str, hotline: str, numbers: Sequence[str], people: Sequence[str] = ()
+    ) -> dialplan.Line:
         def path(prompt: str) -> str:
-            first = self.hotlines.library.recorded(name, prompt)[0]
+            first = self.hotlines.library.recorded(hotline, prompt)[0]
             assert first is not None
             return first
 
         return dialplan.Line(
             name,
-            tuple(line.numbers),
+            tuple(numbers),
             path("maintenance.line"),
             path("maintenance.leave_message"),
             path("maintenance.kept"),
             path("closing.goodbye"),
-            people=self.people.get(name, ()),
+            people=tuple(people),
         )
 
     def _ring_late(self) -> None:
@@ -216,13 +234,18 @@ class Stage:
         rows = ["", "[sansheng-lines]"]
         for name, line in self.hotlines.lines.items():
             for number in line.numbers:
-                rows += [
+                rows += [  # tenths of a second, then the number
                     f"exten => _*XXX*{number},1,Set(SANSHENG_START=${{CDR(start,u)}})",
                     " same => n,Ringing()",
                     " same => n,Wait($[${EXTEN:1:3}/10])",
                     f" same => n,Set(SANSHENG_NUMBER={number})",
                     f" same => n,Goto(sansheng-line-{name},s,1)",
                 ]
+        rows += [  # any FastAGI service on this machine, by its port
+            "exten => _#X.,1,Set(TIMEOUT(absolute)=60)",
+            " same => n,AGI(agi://127.0.0.1:${EXTEN:1}/call)",
+            " same => n,Hangup()",
+        ]
         with (self.switch.directory / "etc/sansheng.conf").open("a") as file:
             file.write("\n".join(rows) + "\n")
 
@@ -325,9 +348,7 @@ class Stage:
         self, phone: Phone, number: str, caller: str = "13800138000", rung: float = 0.0
     ) -> PhoneCall:
         """Ring a line; it has rung `rung` seconds (to a tenth) when the service hears of it."""
-        if rung:
-            number = LATE.format(tenths=f"{round(rung * 10):03d}", number=number)
-        return await phone.dial(number, self.sip, caller)
+        return await phone.dial(late(number, rung), self.sip, caller)
 
     @property
     def control(self) -> Path:
@@ -384,13 +405,29 @@ class Stage:
     @property
     def ear(self) -> Ear:
         """An ear for every prompt of every line."""
-        return _ear((self.sounds / ".installed.json").read_text(), self.root, self.sounds)
+        return self.voices.ear
+
+    @property
+    def voices(self) -> Voices:
+        """Every prompt of every line by its sound, as it was when first asked for."""
+        return _voices((self.sounds / ".installed.json").read_text(), self.root, self.sounds)
 
 
 @functools.lru_cache(maxsize=4)
-def _ear(stamp: str, root: Path, sounds: Path) -> Ear:
+def _voices(stamp: str, root: Path, sounds: Path) -> Voices:
     """`stamp` says which sounds these are."""
-    return Ear(templates(hotlines.load(root), sounds))
+    return Voices(templates(hotlines.load(root), sounds))
+
+
+def late(number: str, rung: float) -> str:
+    """What to dial so that a line has rung for so long (to a tenth of a second) when the
+    service hears of the call."""
+    return f"*{round(rung * 10):03d}*{number}" if rung else number
+
+
+def people_first(number: str) -> str:
+    """What to dial so that people are rung before the service."""
+    return PEOPLE_FIRST + number
 
 
 def prepare(sounds: Path) -> None:
@@ -429,8 +466,3 @@ def _short(path: Path) -> Path:
     if len(os.fsencode(path)) <= SOCKET_PATH:
         return path
     return Path(tempfile.mkdtemp(prefix="stage-")) / path.name
-
-
-def texts(stage: Stage, line: str, prompts: Sequence[str]) -> list[str]:
-    """What these prompts say, for messages of failed tests."""
-    return [stage.hotlines.library.text(line, prompt) for prompt in prompts]

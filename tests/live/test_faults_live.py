@@ -1,0 +1,358 @@
+"""Faults around real calls, judged by what the callers hear (docs/faults.md is the table).
+
+Calls that do not disturb each other share a stage and a fault: when the service is killed, one
+caller is in a prompt, one in a pause, one on hold and one leaving a message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+from harness import Stage, free_port
+
+from ivr.ear import Heard
+from ivr.phone import Phone
+from ivr.phone_call import PhoneCall
+from ivr.store import Message
+
+pytestmark = pytest.mark.live
+
+BEEP = 0.25
+"""Seconds."""
+APOLOGY = 3.0
+"""Seconds within which the caller of a service that died hears the apology."""
+FROZEN = 10.0
+"""Seconds after the end of what was playing, within which the caller of a frozen one does."""
+TAKEN_IN = 45.0
+"""Seconds after a start in which what was left is taken in (a look every 30 s)."""
+
+
+@pytest.fixture
+def port() -> int:
+    """Where back ends answer, or do not."""
+    return free_port(__import__("socket").SOCK_STREAM)
+
+
+@pytest.fixture
+def line(tmp_path: Path, port: int) -> Iterator[Stage]:
+    with Stage(tmp_path, back_end=f"http://127.0.0.1:{port}", name="faults") as own:
+        yield own
+
+
+@pytest.fixture
+async def phone() -> AsyncIterator[Phone]:
+    async with await Phone.open() as own:
+        yield own
+
+
+@asynccontextmanager
+async def deaf_back_end(port: int) -> AsyncIterator[None]:
+    """One that takes a question and never answers it."""
+    open_ended = asyncio.Event()
+
+    async def asked(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await open_ended.wait()
+        writer.close()
+
+    server = await asyncio.start_server(asked, "127.0.0.1", port)
+    try:
+        yield
+    finally:
+        open_ended.set()
+        server.close()
+
+
+class Watch:
+    """What the service says it does; only to know when to act, never to judge by."""
+
+    def __init__(self, line: Stage) -> None:
+        self._line = line
+        self.rows: list[tuple[float, dict[str, Any]]] = []
+        self._news = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        self._reading = asyncio.create_task(self._read())
+        async with asyncio.timeout(5):
+            while not self.rows:
+                await self._more()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._reading.cancel()
+        with contextlib.suppress(asyncio.CancelledError, ConnectionError):
+            await self._reading
+
+    async def _read(self) -> None:
+        async for row in self._line.watch():
+            self.rows.append((time.monotonic(), row))
+            self._news.set()
+
+    async def _more(self) -> None:
+        self._news.clear()
+        await self._news.wait()
+
+    async def until(self, caller: str, what: str, prompt: str = "", within: float = 30.0) -> float:
+        """When this call did this for the first time, in monotonic seconds."""
+        place = 0
+        async with asyncio.timeout(within):
+            while True:
+                for when, row in self.rows[place:]:
+                    place += 1
+                    if row.get("caller") == caller and row["what"] == what:
+                        if not prompt or row.get("prompt") == prompt:
+                            return when
+                await self._more()
+
+
+async def at(moment: float) -> None:
+    """Wait until this monotonic second."""
+    await asyncio.sleep(max(0.0, moment - time.monotonic()))
+
+
+def hear(line: Stage, call: PhoneCall) -> list[Heard]:
+    return line.ear.recognise(call.heard)
+
+
+def names(heard: list[Heard]) -> list[str]:
+    return [one.name for one in heard]
+
+
+def apology(line: Stage, hotline: str, call: PhoneCall) -> float:
+    """When the maintenance apology of this line began, in monotonic seconds."""
+    heard = hear(line, call)
+    for one in heard:
+        if one.name == f"{hotline}.maintenance.line":
+            return one.start
+    raise AssertionError(f"the apology was never heard, but {names(heard)}")
+
+
+def to_the_beep(line: Stage, hotline: str) -> float:
+    """Seconds from the beginning of the fallback to the end of its beep."""
+    said = ("maintenance.line", "maintenance.leave_message")
+    return 0.2 + sum(line.hotlines.library.seconds(hotline, one) for one in said) + BEEP
+
+
+async def leave(line: Stage, hotline: str, call: PhoneCall, began: float, speak: float) -> None:
+    """Leave a message in a fallback that began then; `#` ends it."""
+    await at(began + to_the_beep(line, hotline) + 0.4)
+    await call.speak(speak).done()
+    call.press("#")
+
+
+async def messages(line: Stage, callers: set[str], within: float = TAKEN_IN) -> list[Message]:
+    """Every message there is, once each of these callers has one."""
+    async with asyncio.timeout(within):
+        while True:
+            found = await asyncio.to_thread(line.messages)
+            if callers <= {message.caller for message in found}:
+                return found
+            await asyncio.sleep(0.2)
+
+
+async def eventually(true: Callable[[], bool], within: float = 10.0) -> None:
+    async with asyncio.timeout(within):
+        while not true():  # noqa: ASYNC110  # a log tells nobody when it grows
+            await asyncio.sleep(0.1)
+
+
+async def states(line: Stage) -> dict[str, str]:
+    """What each call waits for, by the last digits of the caller."""
+    return {row["caller"][-4:]: row["waits_for"] for row in await line.ask(ask="live")}
+
+
+PROMPT, PAUSE, HOLD, SPEAKS, RINGS, LATER, QUIET = (f"1380000100{n}" for n in range(1, 8))
+"""Callers: over a prompt, in a pause, on hold, leaving a message, while it rings, afterwards."""
+
+
+@asynccontextmanager
+async def in_the_middle(
+    line: Stage, phone: Phone, port: int, recorded: float, *, ringing: bool = False
+) -> AsyncIterator[dict[str, PhoneCall]]:
+    """Calls in the middle of everything; the one who speaks has been recorded for so long."""
+    calls: dict[str, PhoneCall] = {}
+
+    async def on_hold(watch: Watch) -> None:
+        call = calls[HOLD] = await line.dial(phone, "11185", HOLD)
+        for prompt, keys in (
+            ("opening", "2"),
+            ("query.ask", "473124829"),
+            ("query.read_back", "1"),
+            ("hold.ask", "1"),
+        ):
+            await watch.until(HOLD, "Say", prompt)
+            await asyncio.sleep(0.5)
+            call.press(keys)
+        await watch.until(HOLD, "Music")
+
+    async def speaking(watch: Watch) -> float:
+        call = calls[SPEAKS] = await line.dial(phone, "1004", SPEAKS)
+        await watch.until(SPEAKS, "Say", "opening")
+        await asyncio.sleep(0.5)
+        call.press("5")
+        began = await watch.until(SPEAKS, "Record")
+        await asyncio.sleep(BEEP + 0.2)
+        call.speak(60.0)
+        return began
+
+    async with deaf_back_end(port), Watch(line) as watch:
+        _, began = await asyncio.gather(on_hold(watch), speaking(watch))
+        due = max(began + recorded, time.monotonic() + 9.0)
+        await at(due - 8.7)
+        calls[PAUSE] = await line.dial(phone, "1001", PAUSE)
+        await at(due - 6.3)
+        calls[PROMPT] = await line.dial(phone, "1001", PROMPT)
+        if ringing:
+            await at(due - 2.0)
+            calls[RINGS] = await line.dial(phone, "1001", RINGS)
+        await at(due - 0.1)
+        expected = {
+            PROMPT[-4:]: "our own prompt",
+            PAUSE[-4:]: "a key or a voice",
+            HOLD[-4:]: "a back end or a person",
+            SPEAKS[-4:]: "the caller's message",
+        }
+        assert await states(line) == expected | ({RINGS[-4:]: "to answer"} if ringing else {})
+        try:
+            yield calls
+        finally:
+            for call in calls.values():
+                await call.hang_up()
+
+
+# ---------------------------------------------------------------- killed
+
+
+async def test_a_service_that_is_killed_is_apologised_for_and_nothing_said_is_lost(
+    line: Stage, phone: Phone, port: int
+) -> None:
+    """kill -9 in a prompt, in a pause, on hold and while recording; stopped before a call; killed
+    twice more while it takes in what was left; started again while a message is being left."""
+    async with in_the_middle(line, phone, port, recorded=11.5) as calls:
+        killed = time.monotonic()
+        line.kill_service()
+        calls[SPEAKS].quiet()
+        calls[LATER] = late = await line.dial(phone, "1007", LATER)
+        dialled = time.monotonic()
+
+        async def hang_up_while_speaking() -> None:
+            await at(killed + to_the_beep(line, "xjca") + 0.4)
+            calls[PAUSE].speak(30.0)
+            await asyncio.sleep(2.0)
+            await calls[PAUSE].hang_up()
+
+        async def hang_up_in_the_apology() -> None:
+            await at(killed + APOLOGY)
+            await calls[SPEAKS].hang_up()
+
+        await asyncio.gather(
+            leave(line, "xjca", calls[PROMPT], killed, 2.0),
+            leave(line, "ems", calls[HOLD], killed, 2.0),
+            hang_up_while_speaking(),
+            hang_up_in_the_apology(),
+        )
+        speaking = asyncio.create_task(leave(line, "infodesk", late, dialled, 6.0))
+        await asyncio.to_thread(line.start_service)
+        line.kill_service()
+        await asyncio.to_thread(line.start_service)
+        await messages(line, {SPEAKS})
+        line.kill_service()
+        await speaking
+        await late.ended(8)
+        await asyncio.to_thread(line.start_service)
+        left = await messages(line, {PROMPT, PAUSE, HOLD, SPEAKS, LATER})
+
+        for caller, hotline in ((PROMPT, "xjca"), (PAUSE, "xjca"), (HOLD, "ems")):
+            assert apology(line, hotline, calls[caller]) - killed <= APOLOGY
+        assert apology(line, "lakala", calls[SPEAKS]) - killed <= APOLOGY
+        assert apology(line, "infodesk", late) - dialled <= APOLOGY
+        said = names(hear(line, calls[PROMPT]))
+        tail = ["maintenance.line", "maintenance.leave_message", "maintenance.kept"]
+        assert said == ["xjca.opening", *(f"xjca.{one}" for one in tail)]
+
+    await asyncio.sleep(7)  # one more look of the service finds nothing new
+    again = await asyncio.to_thread(line.messages)
+    assert sorted(m.id for m in again) == sorted(m.id for m in left)
+    by_caller = {message.caller: message for message in again}
+    assert len(by_caller) == len(again) == 5
+    for caller, hotline, number in (
+        (PROMPT, "xjca", "1001"),
+        (PAUSE, "xjca", "1001"),
+        (HOLD, "ems", "11185"),
+        (LATER, "infodesk", "1007"),
+    ):
+        message = by_caller[caller]
+        assert (message.source, message.hotline) == ("fallback", hotline)
+        assert message.fields["number"] == number
+        assert message.seconds > 1.5
+    spoken = by_caller[SPEAKS]
+    assert (spoken.source, spoken.hotline) == ("call", "lakala")
+    assert spoken.seconds == pytest.approx(11.5, abs=1.0)
+    assert spoken.call_id == line.call_of(SPEAKS).id
+    for caller in (PROMPT, PAUSE, HOLD, SPEAKS):
+        row = line.call_of(caller)
+        assert row.ended_at is not None
+        assert (row.ended_by, row.problem) == ("us", "the service died while this call was up")
+    assert list(line.spool.glob("*.wav")) == []
+
+
+# ---------------------------------------------------------------- frozen
+
+
+async def test_a_service_that_freezes_is_noticed_by_the_dialplan(
+    line: Stage, phone: Phone, port: int
+) -> None:
+    """SIGSTOP while it rings, in a prompt, in a pause, on hold, while recording and before a call;
+    then it is let go on, and takes in what was left meanwhile."""
+    async with in_the_middle(line, phone, port, recorded=3.0, ringing=True) as calls:
+        frozen = time.monotonic()
+        line.freeze_service()
+        calls[LATER] = late = await line.dial(phone, "1001", LATER)
+
+        opening = line.hotlines.library.seconds("xjca", "opening")
+        ends = {  # when what was playing ends, in seconds after the freeze, at the latest
+            PROMPT: ("xjca", opening),
+            PAUSE: ("xjca", 2.0),
+            HOLD: ("ems", 10.25),
+            SPEAKS: ("lakala", 10.0),
+            RINGS: ("xjca", 5.0),
+            LATER: ("xjca", 0.0),
+        }
+
+        async def wait_and_leave(caller: str) -> None:
+            hotline, end = ends[caller]
+            call = calls[caller]
+            await at(frozen + end + FROZEN)
+            began = await asyncio.to_thread(apology, line, hotline, call)
+            assert began - frozen <= end + FROZEN
+            if caller == PAUSE:
+                await at(began - 0.2 + to_the_beep(line, hotline) + 0.4)
+                call.speak(30.0)
+                await asyncio.sleep(2.0)
+                await call.hang_up()
+            elif caller == SPEAKS:
+                await call.hang_up()
+            else:
+                await leave(line, hotline, call, began - 0.2, 2.0)
+                await call.ended(8)
+
+        calls[SPEAKS].quiet()
+        await asyncio.gather(*(wait_and_leave(caller) for caller in ends))
+        line.thaw_service()
+        left = await messages(line, set(ends))
+        assert sorted(message.caller for message in left) == sorted(ends)
+        assert late.answered_at is not None
+        print({c: round(apology(line, h, calls[c]) - frozen, 2) for c, (h, _) in ends.items()})
+    for caller in (PROMPT, PAUSE, HOLD, RINGS):
+        row = line.call_of(caller)
+        assert row.problem == "we were too late, and the dialplan took the call back"
+        assert row.ended_by == "us"
+    again = await line.dial(phone, "1001", QUIET)  # and calls are taken as before
+    await again.answered(8)
+    await again.hang_up()
