@@ -72,7 +72,7 @@ class Recipe:
             return self.lead + self.tone[1] + self.tail
         signs = len(_SPEAKABLE.findall(self.spoken))
         pauses = sum(sign in COMMAS + STOPS for sign in self.spoken.rstrip(COMMAS + STOPS))
-        return round(self.lead + (0.21 * signs + 0.2 * pauses) / self.rate + self.tail, 2)
+        return round(self.lead + (0.18 * signs + 0.17 * pauses) / self.rate + self.tail, 2)
 
 
 @dataclass(frozen=True, slots=True)
