@@ -61,6 +61,8 @@ prompts: install  ## Record what changed in prompts/ (ENGINE=kokoro or pyttsx3)
 .PHONY: pictures
 pictures: install  ## Draw the flows again for docs/pictures
 	@$(BIN)/sansheng draw --line xjca --into docs/pictures opening hold call >/dev/null
+	@$(BIN)/python -c 'import sys, ivr.draw as d; sys.stdout.buffer.write(d.picture(sys.stdin.read(), "svg"))' \
+		< docs/pictures/architecture.dot > docs/pictures/architecture.svg
 
 # ---------------------------------------------------------------- testing it
 

@@ -25,7 +25,10 @@ from ivr.prompts import Library
 from ivr.slots import SlotError
 
 FORMATS = ("svg", "png", "dot")
-FONT = "Arial, 'PingFang SC', 'Microsoft YaHei', 'Noto Sans CJK SC', sans-serif"
+FONT = "Arial"
+"""The layout knows how wide its letters are."""
+FONTS = "Arial, Helvetica, 'PingFang SC', 'Microsoft YaHei', 'Noto Sans CJK SC', sans-serif"
+"""What a browser looks for, so that Chinese signs are found too."""
 FONT_SIZE = 11
 """Points of the text in a box."""
 WIDE = 15
@@ -86,6 +89,10 @@ def picture(text: str, kind: str) -> bytes:
     )
     if done.returncode:
         raise CannotDraw(f"{program} failed: {done.stderr.decode(errors='replace').strip()}")
+    if kind == "svg":
+        return done.stdout.replace(
+            f'font-family="{FONT}"'.encode(), f'font-family="{FONTS}"'.encode()
+        )
     return done.stdout
 
 

@@ -70,7 +70,7 @@ for list in "$tools" "$lock"; do
         | sed -u -n -E 's/^ *(Downloading|Using cached|Building|Installing|ERROR|WARNING: Retrying)/  \1/p' \
         || die "the packages could not be installed: see above (no network? a full disk?), then again"
 done
-"${pip[@]}" install --quiet --no-deps --no-compile --no-build-isolation --editable . \
-    || die "sansheng itself could not be installed: see above"
+said=$("${pip[@]}" install --quiet --no-deps --no-compile --no-build-isolation --editable . 2>&1) \
+    || die "sansheng itself could not be installed: $said"
 stamp "$wanted" > ".venv/.installed-$wanted"
 echo "installed in $(($(date +%s) - began)) s"
