@@ -80,11 +80,12 @@ live: install  ## Only the live calls
 
 .PHONY: lint
 lint: install  ## Style, types, flows, dialplan
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
-	@$(BIN)/sansheng check
-	@$(BIN)/sansheng dialplan --lint
+	@failed=; \
+	for check in "ruff check ." "ruff format --check ." "mypy" "sansheng check" \
+		"sansheng dialplan --lint"; do \
+		echo "== $$check"; $(BIN)/$$check || failed="$$failed$$check; "; \
+	done; \
+	[ -z "$$failed" ] || { echo "failed: $$failed"; exit 1; }
 
 .PHONY: bench
 bench: install  ## How fast: calls a second in virtual time, at both levels
