@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -30,6 +31,8 @@ APOLOGY = 3.0
 """Seconds within which the caller of a service that died hears the apology."""
 FROZEN = 10.0
 """Seconds after the end of what was playing, within which the caller of a frozen one does."""
+SLICE = 10.0
+"""Seconds after which Asterisk looks up from recording, at the latest."""
 TAKEN_IN = 45.0
 """Seconds after a start in which what was left is taken in (a look every 30 s)."""
 
@@ -37,7 +40,7 @@ TAKEN_IN = 45.0
 @pytest.fixture
 def port() -> int:
     """Where back ends answer, or do not."""
-    return free_port(__import__("socket").SOCK_STREAM)
+    return free_port(socket.SOCK_STREAM)
 
 
 @pytest.fixture
@@ -105,9 +108,10 @@ class Watch:
             while True:
                 for when, row in self.rows[place:]:
                     place += 1
-                    if row.get("caller") == caller and row["what"] == what:
-                        if not prompt or row.get("prompt") == prompt:
-                            return when
+                    if (row.get("caller"), row["what"]) == (caller, what) and (
+                        not prompt or row.get("prompt") == prompt
+                    ):
+                        return when
                 await self._more()
 
 
@@ -120,15 +124,16 @@ def hear(line: Stage, call: PhoneCall) -> list[Heard]:
     return line.ear.recognise(call.heard)
 
 
-def names(heard: list[Heard]) -> list[str]:
-    return [one.name for one in heard]
+def names(heard: list[Heard], hotline: str = "") -> list[str]:
+    """What was heard; of prompts that sound alike, this line's."""
+    return [next((n for n in one.names if n.startswith(f"{hotline}.")), one.name) for one in heard]
 
 
 def apology(line: Stage, hotline: str, call: PhoneCall) -> float:
     """When the maintenance apology of this line began, in monotonic seconds."""
     heard = hear(line, call)
     for one in heard:
-        if one.name == f"{hotline}.maintenance.line":
+        if f"{hotline}.maintenance.line" in one.names:
             return one.start
     raise AssertionError(f"the apology was never heard, but {names(heard)}")
 
@@ -248,7 +253,7 @@ async def test_a_service_that_is_killed_is_apologised_for_and_nothing_said_is_lo
             await calls[PAUSE].hang_up()
 
         async def hang_up_in_the_apology() -> None:
-            await at(killed + APOLOGY)
+            await at(killed + SLICE + 2.0)
             await calls[SPEAKS].hang_up()
 
         await asyncio.gather(
@@ -270,11 +275,15 @@ async def test_a_service_that_is_killed_is_apologised_for_and_nothing_said_is_lo
 
         for caller, hotline in ((PROMPT, "xjca"), (PAUSE, "xjca"), (HOLD, "ems")):
             assert apology(line, hotline, calls[caller]) - killed <= APOLOGY
-        assert apology(line, "lakala", calls[SPEAKS]) - killed <= APOLOGY
+        assert apology(line, "lakala", calls[SPEAKS]) - killed <= SLICE
         assert apology(line, "infodesk", late) - dialled <= APOLOGY
-        said = names(hear(line, calls[PROMPT]))
-        tail = ["maintenance.line", "maintenance.leave_message", "maintenance.kept"]
-        assert said == ["xjca.opening", *(f"xjca.{one}" for one in tail)]
+        assert names(hear(line, calls[PROMPT]), "xjca") == [
+            "xjca.opening",
+            "xjca.maintenance.line",
+            "xjca.maintenance.leave_message",
+            "common.beep",
+            "xjca.maintenance.kept",
+        ]
 
     await asyncio.sleep(7)  # one more look of the service finds nothing new
     again = await asyncio.to_thread(line.messages)
@@ -293,7 +302,7 @@ async def test_a_service_that_is_killed_is_apologised_for_and_nothing_said_is_lo
         assert message.seconds > 1.5
     spoken = by_caller[SPEAKS]
     assert (spoken.source, spoken.hotline) == ("call", "lakala")
-    assert spoken.seconds == pytest.approx(11.5, abs=1.0)
+    assert 11.0 < spoken.seconds < 11.5 + 4.0 + 1.0  # and the silence that ended it
     assert spoken.call_id == line.call_of(SPEAKS).id
     for caller in (PROMPT, PAUSE, HOLD, SPEAKS):
         row = line.call_of(caller)
@@ -348,7 +357,6 @@ async def test_a_service_that_freezes_is_noticed_by_the_dialplan(
         left = await messages(line, set(ends))
         assert sorted(message.caller for message in left) == sorted(ends)
         assert late.answered_at is not None
-        print({c: round(apology(line, h, calls[c]) - frozen, 2) for c, (h, _) in ends.items()})
     for caller in (PROMPT, PAUSE, HOLD, RINGS):
         row = line.call_of(caller)
         assert row.problem == "we were too late, and the dialplan took the call back"

@@ -597,7 +597,8 @@ def handshake(script: str = "call", number: str = "1001", **more: str) -> bytes:
         "arg_1": number,
         **more,
     }
-    return "".join(f"agi_{k}: {v}\n" for k, v in rows.items()).encode() + b"\n"
+    text = "".join(f"agi_{k}: {v}\n" for k, v in rows.items()) + "\n"
+    return text.encode("utf-8", "surrogateescape")
 
 
 async def test_who_says_nothing_is_dropped_after_five_seconds(loaded: Hotlines) -> None:

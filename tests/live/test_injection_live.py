@@ -1,0 +1,251 @@
+"""Hostile values through a real Asterisk and back: byte for byte, and never obeyed."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+from harness import ROOT, free_port
+
+from ivr.agi import Session, UnsafeArgument
+from ivr.clock import SystemClock
+from ivr.dialplan import Line
+from ivr.phone import Phone
+from ivr.switch import Ports, Switch
+
+pytestmark = pytest.mark.live
+
+HOSTILE = [
+    '"',
+    '""',
+    'a"b',
+    '"; SYSTEM id',
+    "\\",
+    "\\\\",
+    '\\"',
+    "ends in \\",
+    "${SYSTEM(id)}",
+    "${SHELL(id)}",
+    "${EXTEN}",
+    "$[1+1]",
+    "$(id)",
+    "`id`",
+    "a,b,c",
+    "a&b",
+    "a|b",
+    "a;b",
+    "a^b",
+    "(a)",
+    ")",
+    "(",
+    "[a]",
+    "{a}",
+    "hangup",
+    "-1",
+    "200 result=0",
+    "HANGUP",
+    "510 Invalid or unknown command",
+    "result=1 (x)",
+    "%0a",
+    "%0aHANGUP",
+    "%00",
+    "\\n",
+    "\\x0aHANGUP",
+    "&lt;x&gt;",
+    "<sip:x@y>",
+    "'; DROP TABLE calls; --",
+    "../../../etc/passwd",
+    "/dev/null",
+    "C:\\x",
+    " ",
+    "  leading",
+    "trailing  ",
+    "\t",
+    "a\tb",
+    "\x01\x02\x1b[31m",
+    "\x7f",
+    "\x85\u2028\u2029",
+    "王女士",
+    "＋８６",
+    "😀",
+    "e\u0301",
+    "\u202eevil",
+    "\ufeff",
+    b"\xff\xfe".decode("utf-8", "surrogateescape"),
+    b"\xc3".decode("utf-8", "surrogateescape"),
+    b"a\xe4\xb8".decode("utf-8", "surrogateescape"),
+    "x" * 900,
+    "王" * 300,
+]
+"""Values that mean something to a shell, a dialplan, a manager, SIP, SQL, a path or AGI itself."""
+
+UNSAYABLE = ["a\nHANGUP", "a\rb", "\n", "\0", "a\0b", "x" * 9000]
+"""AGI cannot carry these at all."""
+
+Serve = Callable[[Session], object]
+
+
+@pytest.fixture(scope="module")
+def switch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Switch]:
+    folder = tmp_path_factory.mktemp("switch")
+    sip = free_port(socket.SOCK_DGRAM)
+    rtp = 40000 + sip % 50 * 100
+    own = Switch(
+        folder,
+        ROOT,
+        lines=[Line("office", ("1001",), *(f"zh/office/{n}" for n in "abcd"))],
+        agi=f"127.0.0.1:{free_port(socket.SOCK_STREAM)}",
+        ports=Ports(sip, free_port(socket.SOCK_STREAM), rtp, rtp + 99),
+        sounds=folder / "sounds",
+        spool=folder / "spool",
+        name="injection",
+    )
+    own.fetch()
+    own.configure()
+    own.start()
+    yield own
+    own.stop()
+
+
+@pytest.fixture
+async def phone() -> AsyncIterator[Phone]:
+    async with await Phone.open() as own:
+        yield own
+
+
+async def one_call(
+    switch: Switch, phone: Phone, serve: Serve, caller: str = "13800138000", display: str = ""
+) -> None:
+    """A call whose AGI session is served by us; raises what that raised."""
+    loop = asyncio.get_running_loop()
+    clock = SystemClock()
+    done: asyncio.Future[None] = loop.create_future()
+
+    async def script(session: Session) -> None:
+        try:
+            await serve(session)  # type: ignore[misc]
+            await session.command("SET VARIABLE", "SANSHENG_DONE", "1")
+        except Exception as error:
+            done.set_exception(error)
+        else:
+            done.set_result(None)
+        finally:
+            session.close()
+
+    tasks = []
+    host, _, port = switch.agi.partition(":")
+    server = await loop.create_server(
+        lambda: Session(lambda one: tasks.append(asyncio.create_task(script(one))), clock=clock),
+        host,
+        int(port),
+    )
+    async with server:
+        call = await phone.dial("1001", ("127.0.0.1", switch.ports.sip), caller, display)
+        async with asyncio.timeout(60):
+            await done
+            await call.hang_up()
+    await asyncio.gather(*tasks)
+    clock.close()
+
+
+async def test_values_go_through_asterisk_and_back_byte_for_byte(
+    switch: Switch, phone: Phone
+) -> None:
+    """By SET VARIABLE and GET VARIABLE, and by DATABASE PUT and GET, as we send all of them."""
+    back: dict[str, tuple[str | None, str | None]] = {}
+
+    async def serve(session: Session) -> None:
+        for value in HOSTILE:
+            await session.command("SET VARIABLE", "CARRIED", value)
+            carried = await session.command("GET VARIABLE", "CARRIED")
+            await session.command("DATABASE PUT", "carried", "value", value)
+            kept = await session.command("DATABASE GET", "carried", "value")
+            back[value] = (carried.data, kept.data)
+        for value in UNSAYABLE:
+            with pytest.raises(UnsafeArgument):
+                await session.command("SET VARIABLE", "CARRIED", value)
+        # and the session still agrees on which reply is whose
+        await session.command("SET VARIABLE", "CARRIED", "sound")
+        assert (await session.command("GET VARIABLE", "CARRIED")).data == "sound"
+        assert await session.alive()
+
+    await one_call(switch, phone, serve)
+    assert {v: b for v, b in back.items() if b != (v, v)} == {}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "${SHELL(touch PWNED)}",
+        "$(touch PWNED)",
+        "`touch PWNED`",
+        '"; System(touch PWNED)',
+        "a\\",
+        "\\\\\\",
+        "a,b&c|d",
+        "1);System(touch PWNED",
+        "王女士",
+        "x" * 200,
+        "%0d%0aHANGUP",
+        "138'--",
+        "<b>&\"'",
+    ],
+)
+async def test_what_the_caller_calls_himself_stays_a_value(
+    switch: Switch, phone: Phone, value: str, tmp_path: Path
+) -> None:
+    """Number and name of the caller, through SIP into the handshake, and by GET VARIABLE."""
+    seen: dict[str, str | None] = {}
+
+    async def serve(session: Session) -> None:
+        seen["number"] = session.environment["callerid"]
+        seen["arguments"] = "|".join(session.arguments[:1])
+        for name in ("CALLERID(num)", "CALLERID(name)"):
+            reply = await session.command("GET VARIABLE", name)
+            seen[name] = reply.data
+            # what we say back to Asterisk is a value again
+            await session.command("SET VARIABLE", "CARRIED", reply.data or "")
+            carried = await session.command("GET VARIABLE", "CARRIED")
+            assert (carried.data or "") == (reply.data or "")
+
+    await one_call(switch, phone, serve, value, value)
+    assert seen["arguments"] == "1001"
+    assert seen["CALLERID(num)"] == seen["number"]
+    assert seen["number"]
+    everywhere = [p for p in (ROOT, switch.directory, Path.cwd()) if (p / "PWNED").exists()]
+    assert everywhere == []
+    assert "PWNED" not in {p.name for p in switch.directory.rglob("*")}
+
+
+@pytest.mark.parametrize("caller", HOSTILE[:48:3])
+async def test_the_fallback_takes_a_hostile_caller_for_a_number_or_nobody(
+    switch: Switch, phone: Phone, caller: str
+) -> None:
+    """The service is not there; the dialplan alone deals with the value."""
+    switch.cli("database deltree sansheng/fallback")
+    call = await phone.dial("1001", ("127.0.0.1", switch.ports.sip), caller, caller)
+    await call.answered(5)
+    deadline = time.monotonic() + 5
+    while not (rows := _entries(switch)) and time.monotonic() < deadline:
+        await asyncio.sleep(0.1)
+    await asyncio.sleep(0.6)
+    await call.hang_up()
+    ((name, entry),) = rows.items()
+    assert set(name) <= set("0123456789-")
+    assert set(entry.get("caller", "")) <= set("0123456789*#+")
+    assert entry["number"] == "1001"
+    assert entry["hotline"] == "office"
+
+
+def _entries(switch: Switch) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for row in switch.cli("database show sansheng/fallback").splitlines():
+        key, colon, value = row.partition(":")
+        if colon and key.startswith("/sansheng/fallback/"):
+            name, field = key.strip().split("/")[3:]
+            found.setdefault(name, {})[field] = value.strip()
+    return {name: entry for name, entry in found.items() if "began" in entry}
