@@ -18,6 +18,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -45,6 +46,8 @@ READY = 60.0
 """Seconds the service may take until it answers."""
 ANSWER = 30.0
 """Seconds within which the proof call must be answered."""
+LEAST = 5_000_000
+"""Bytes free below which a disk is full."""
 STOP = 8.0
 """Seconds the service may take to stop when no call is up."""
 
@@ -102,7 +105,7 @@ class Run:
             with self._step("flows and texts"):
                 self.loaded = hotlines.load(self.root)
                 lines = plan.lines(self.loaded)
-            self._free(self.wishes.agi)
+            self._free()
             self.switch = self._made(lines)
             with ThreadPoolExecutor(1) as beside:
                 # the network and the processor are busy at the same time
@@ -309,17 +312,24 @@ class Run:
             said = []
         return f"{' | '.join(said[-2:]) or 'nothing'} (all of it: {self.log})"
 
-    @staticmethod
-    def _free(port: int) -> None:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError as error:
-                raise CannotRun(
-                    f"port {port} on 127.0.0.1, wanted for the service (TCP), cannot be used "
-                    f"({error.strerror}): stop what uses it, or choose another with --agi-port"
-                ) from None
+    def _free(self) -> None:
+        """Every port, before anything else is done: nobody should wait for a no."""
+        wishes = self.wishes
+        for port, kind, what, option in (
+            (wishes.sip, socket.SOCK_DGRAM, "SIP (UDP)", "--sip-port"),
+            (wishes.agi, socket.SOCK_STREAM, "the service (TCP)", "--agi-port"),
+            (wishes.manager, socket.SOCK_STREAM, "the manager (TCP)", "--manager-port"),
+        ):
+            with socket.socket(socket.AF_INET, kind) as probe:
+                if kind == socket.SOCK_STREAM:
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind(("127.0.0.1", port))
+                except OSError as error:
+                    raise CannotRun(
+                        f"port {port} on 127.0.0.1, wanted for {what}, cannot be used "
+                        f"({error.strerror}): stop what uses it, or choose another with {option}"
+                    ) from None
 
 
 def run(wishes: Wishes, out: Console) -> None:
@@ -358,11 +368,16 @@ def _sentences(root: Path) -> Iterator[None]:
             hint = " with --sip-port or --manager-port"
         raise CannotRun(f"{error}{hint}") from error
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT) or _full(root):
             raise CannotRun(f"the disk is full: make room under {root / 'var'}") from error
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
             raise CannotRun(f"{error.filename} cannot be written: {error.strerror}") from error
         raise CannotRun(str(error)) from error
+
+
+def _full(root: Path) -> bool:
+    """Whether the disk is full: sound files do not say why they cannot be written."""
+    return shutil.disk_usage(root).free < LEAST
 
 
 async def _answers(at: Path) -> bool:

@@ -67,7 +67,7 @@ trap 'rm -f "$tools"' EXIT
 awk '/^(setuptools|packaging)==/ {on = 1} on {print} on && !/\\$/ {on = 0}' requirements/dev.lock > "$tools"
 for list in "$tools" "$lock"; do
     "${pip[@]}" install --no-deps --no-compile --require-hashes --no-build-isolation -r "$list" 2>&1 \
-        | sed -u -n -E 's/^ *(Downloading|Using cached|Building|Installing|ERROR|WARNING: Retrying)/  \1/p' \
+        | sed -u -n -E 's/^ *(Downloading|Building|Installing|ERROR)/  \1/p; s/^ *WARNING: Retrying.*/  no answer from the package index: trying again/p' \
         || die "the packages could not be installed: see above (no network? a full disk?), then again"
 done
 said=$("${pip[@]}" install --quiet --no-deps --no-compile --no-build-isolation --editable . 2>&1) \
