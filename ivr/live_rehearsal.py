@@ -18,39 +18,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import unquote
 
-import numpy as np
-
-from ivr import actions, control, rehearsal, replay, simulate, stimuli, store
-from ivr.ear import Ear, Heard
-from ivr.events import Values
+from ivr import control, rehearsal, replay, simulate, store
+from ivr.ear import Heard
 from ivr.hotlines import Hotlines
+from ivr.live_caller import BackEnd, Player
 from ivr.phone import Phone
 from ivr.phone_call import PhoneCall
-from ivr.recording import Recording
-from ivr.rtp import RATE, Samples
+from ivr.recognition import Names, Voices, aligned, brief
 from ivr.scenario import (
-    Act,
-    HangUpAct,
     Hum,
-    LookupWorld,
-    OpsHangUp,
-    Press,
     Scenario,
     ScriptedCaller,
-    Speak,
 )
 from ivr.simulate import Moment, Outcome
 from ivr.udp import Address
-from ivr.wire_rehearsal import sayable
 
 LONGEST = 60.0
 """Seconds of a call, beyond which it is not rehearsed live."""
@@ -66,25 +54,7 @@ APART = 0.15
 """Seconds between two calls that begin."""
 SLACK = 0.5
 """Seconds that real time may be late, for the monitors."""
-BRIEF = 0.9
-"""A prompt that was cut short so soon cannot be recognised (the ear needs 0.4 s of its sound)."""
-TOO_QUIET = -44.0
-DROWNED = -36.0
-NOISE = -20.0
-CLIPPED = -10.0
-"""dBFS: a voice too quiet to be understood, one drowned in noise, that noise, and a voice whose
-peaks are cut off at `CLIP` of full scale."""
-CLIP = 9000
-
-ALIKE = 0.02
-"""Share of the power by which two sounds may differ that cannot be told apart."""
-
 MOBILE = re.compile(r"1[3-9]\d{9}")
-
-BEEP = "common.beep"
-
-FOREGROUND = frozenset(kind.__name__ for kind in actions.Foreground.__subclasses__())
-"""Names of what can follow a prompt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,51 +97,6 @@ class Variant:
     prepare: Callable[[PhoneCall], None] = lambda call: None
 
 
-class Voices:
-    """All prompts by their sound."""
-
-    def __init__(self, sounds: Mapping[str, Samples]) -> None:
-        self._sounds = dict(sounds)
-        self._ear = Ear(sounds)
-
-    @property
-    def ear(self) -> Ear:
-        """The ear itself."""
-        return self._ear
-
-    def recognise(self, recording: Recording) -> list[Heard]:
-        """What was heard. A prompt that was cut has the names of all that begin like it."""
-        return [
-            replace(one, names=self._alike(one)) if one.cut else one
-            for one in self._ear.recognise(recording)
-        ]
-
-    def _alike(self, heard: Heard) -> tuple[str, ...]:
-        count = round((heard.end - heard.start) * RATE)
-        begins = self._sounds[heard.name][:count].astype(np.float64)
-        power = float(begins @ begins)
-        names = list(heard.names)
-        for name, sound in self._sounds.items():
-            other = sound[:count].astype(np.float64)
-            if name in names or len(other) < count:
-                continue
-            apart = begins - other
-            if float(apart @ apart) < ALIKE * power:
-                names.append(name)
-        return tuple(names)
-
-
-def templates(hotlines: Hotlines, sounds: Path) -> Mapping[str, Samples]:
-    """The sound of every part of every line that is installed in `sounds`, by base name.
-
-    Raises ValueError if one is no 8 kHz mono wav file.
-    """
-    files = {
-        base: sounds / f"{part.path}.wav" for base, part in hotlines.library.all_parts().items()
-    }
-    return {base: stimuli.wav(file) for base, file in files.items() if file.exists()}
-
-
 # ---------------------------------------------------------------- which scenarios
 
 
@@ -197,231 +122,6 @@ def left_out(scenario: Scenario, hotlines: Hotlines, *, longest: float = LONGEST
 def seconds(scenario: Scenario, hotlines: Hotlines) -> float:
     """How long its call lasts in virtual time, ringing included."""
     return rehearsal.rehearse(scenario, hotlines).seconds + scenario.world.rung
-
-
-# ---------------------------------------------------------------- what was heard
-
-
-class Names:
-    """Which prompt of a line a recorded part belongs to."""
-
-    def __init__(self, hotlines: Hotlines, line: str) -> None:
-        library = hotlines.library
-        self._parts: dict[str, set[tuple[str, bool]]] = {}
-        self._slotted: set[str] = set()
-        self._begin_with_slot: set[str] = set()
-        for prompt in sayable(hotlines.lines[line]) & library.names(line):
-            bases = [_base(path) for path in library.recorded(line, prompt)]
-            if "" in bases:
-                self._slotted.add(prompt)
-            if not bases[0]:
-                self._begin_with_slot.add(prompt)
-            for place, base in enumerate(bases):
-                if base:
-                    self._parts.setdefault(base, set()).add((prompt, not any(bases[:place])))
-        said = {
-            _base(path)
-            for name in hotlines.lines
-            for prompt in sayable(hotlines.lines[name]) & library.names(name)
-            for path in library.recorded(name, prompt)
-        }
-        self._slots = {
-            base
-            for base in library.all_parts()
-            if base not in said and base.partition(".")[0] in (line, "common")
-        }
-
-    def prompts(self, heard: Iterable[Heard]) -> list[frozenset[str]]:
-        """What was heard as prompts, in order: of each, all that sound like it. What no prompt
-        of this line contains keeps the name of its part."""
-        said: list[frozenset[str]] = []
-        by_slot = False  # the last one was begun by a slot's own part
-        for one in heard:
-            found = [part for name in one.names for part in self._parts.get(name, ())]
-            begins = frozenset(prompt for prompt, first in found if first)
-            goes_on = frozenset(prompt for prompt, first in found if not first)
-            if not found and not self._slots.intersection(one.names):
-                said.append(frozenset(one.names))
-            elif not found and one.name != BEEP and not (said and said[-1] & self._slotted):
-                said.append(frozenset(self._begin_with_slot))
-                by_slot = True
-                continue
-            elif said and by_slot and said[-1] & begins:
-                said[-1] &= begins
-            elif said and said[-1] & goes_on:
-                said[-1] &= goes_on
-            elif found:
-                said.append(begins | goes_on)
-            by_slot = False
-        return said
-
-
-def _base(path: str | None) -> str:
-    """The base name of a recorded part, "" for a slot."""
-    return path.rpartition("/")[2] if path else ""
-
-
-def aligned(
-    told: Sequence[str], brief: Sequence[bool], heard: Sequence[frozenset[str]]
-) -> tuple[str, ...]:
-    """The prompts heard, each by one name.
-
-    `told` is what the service says it said; it decides between names of the same sound, and
-    adds what was cut too soon to be recognised (`brief`). All else is as it was heard.
-    """
-    names: list[str] = []
-    place = 0
-    for one in heard:
-        at = place
-        while at < len(told) and told[at] not in one and brief[at]:
-            at += 1
-        if at < len(told) and told[at] in one:
-            names += told[place : at + 1]
-            place = at + 1
-        else:
-            names.append(sorted(one)[0])
-            place += 1
-    while place < len(told) and brief[place]:
-        names.append(told[place])
-        place += 1
-    return tuple(names)
-
-
-def brief(moments: Sequence[Moment]) -> list[bool]:
-    """Of each prompt that was begun, whether it was cut too soon to be recognised."""
-    found: list[bool] = []
-    for place, moment in enumerate(moments):
-        if isinstance(moment.what, actions.Say):
-            ends = [
-                later.at
-                for later in moments[place + 1 :]
-                if isinstance(later.what, actions.Foreground)
-                or type(later.what).__name__ in ("Said", "HungUp")
-            ]
-            found.append(bool(ends) and ends[0] - moment.at < BRIEF)
-    return found
-
-
-# ---------------------------------------------------------------- a caller
-
-
-def voice(act: Speak) -> Samples:
-    """What a caller's voice sounds like, as good or bad as the scenario says."""
-    match act.quality:
-        case "quiet":
-            return stimuli.speech(act.seconds, TOO_QUIET)
-        case "clipped":
-            return np.clip(stimuli.speech(act.seconds, CLIPPED), -CLIP, CLIP).astype(np.int16)
-        case "noisy":
-            both = stimuli.speech(act.seconds, DROWNED) + stimuli.hum(act.seconds, NOISE)
-            return both.astype(np.int16)
-    return stimuli.speech(act.seconds)
-
-
-@dataclass(eq=False)
-class Player:
-    """Plays a scripted caller on a telephone, cued by what the service does.
-
-    `id` is the call's id once the service has told it.
-    """
-
-    script: ScriptedCaller
-    call: PhoneCall
-    ops: Callable[[str], None]
-    id: str = ""
-    sounding: str = ""
-    errands: set[asyncio.Task[None]] = field(default_factory=set)
-
-    def told(self, what: Mapping[str, Any], now: float) -> None:
-        """The service did something in this call."""
-        self.id = what["call"]
-        if what["what"] == "Said" or what["what"] in FOREGROUND:
-            if self.sounding:
-                self._later(self.script.ended(self.sounding, now))
-            self.sounding = ""
-        if what["what"] == "Say":
-            self.sounding = what["prompt"]
-            self._later(self.script.began(self.sounding, now))
-
-    def _later(self, acts: Sequence[tuple[float, Act]]) -> None:
-        loop = asyncio.get_running_loop()
-        for wait, act in acts:
-            loop.call_later(wait, self._do, act)
-
-    def _do(self, act: Act) -> None:
-        match act:
-            case Press(keys=keys):
-                self.call.press(keys)
-            case Speak():
-                self.call.play(voice(act), "speak")
-            case Hum(seconds=length):
-                self.call.hum(length)
-            case HangUpAct():
-                task = asyncio.get_running_loop().create_task(self.call.hang_up())
-                self.errands.add(task)
-                task.add_done_callback(self.errands.discard)
-            case OpsHangUp():
-                self.ops(self.id)
-
-
-# ---------------------------------------------------------------- back ends
-
-
-class BackEnd:
-    """An HTTP server on loopback that answers each caller's lookups as his world says.
-
-    Asked as `/{line}/{item}/{caller}`. Use with `async with`; `address` is where it is.
-    """
-
-    def __init__(self) -> None:
-        self.worlds: dict[str, LookupWorld | None] = {}
-        self.answered: dict[str, float] = {}
-        """When each caller's lookup was last answered, in monotonic seconds."""
-        self._server: asyncio.Server | None = None
-
-    async def open(self, port: int = 0) -> None:
-        """Listen. Raises OSError if the port is taken."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port)
-
-    async def close(self) -> None:
-        """Stop listening."""
-        if self._server is not None:
-            self._server.close()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(
-            ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError
-        ):
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-                caller = unquote(head.split(" ")[1].rpartition("/")[2])
-                status, body = await self._answer(self.worlds.get(caller))
-                self.answered[caller] = asyncio.get_running_loop().time()
-                text = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n"
-                writer.write(text.encode() + body)
-                await writer.drain()
-        writer.close()
-
-    async def _answer(self, world: LookupWorld | None) -> tuple[str, bytes]:
-        if world is None:
-            return "503 No Back End", b""
-        await asyncio.sleep(world.after)
-        if world.fails:
-            return "500 Failed", b""
-        if world.answer is None:
-            return "404 Not Found", b""
-        return "200 OK", json.dumps(rows(world.answer)).encode()
-
-
-def rows(values: Values) -> dict[str, str] | list[dict[str, str]]:
-    """The values of an answer as a back end gives them: numbered ones are rows of a list."""
-    numbered: dict[str, dict[str, str]] = {}
-    for name, value in values:
-        found = re.fullmatch(r"(.+)_(\d)", name)
-        if found is None:
-            return dict(values)
-        numbered.setdefault(found[2], {})[found[1]] = value
-    return [numbered[number] for number in sorted(numbered)]
 
 
 # ---------------------------------------------------------------- calls

@@ -3,34 +3,35 @@ side, once; each test then looks at its own.
 
 A test says which call it looks at: `@pytest.mark.performs("xjca-silent")` names a scenario of
 tests/scenarios or of tests/live/scenes. With SANSHENG_LIVE=all every scenario is performed; what
-passed at this commit already is not done again, and docs/live.md is written.
+went well at this commit already is not done again, and docs/live.md is written.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+import sys
+import time
+from collections.abc import Iterator, Mapping
 
 import pytest
-from harness import ROOT, Stage, free_port, late, people_first
+import standing
+from harness import ROOT, Done, Performed, Stage, free_port, people_first, scene
 
-from ivr import scenario
-from ivr.live_rehearsal import BackEnd, Performance, Place, Rehearsal, Unwritten, Variant, left_out
+from ivr import hotlines
+from ivr.live_caller import BackEnd
+from ivr.live_rehearsal import Performance, Rehearsal, Variant, left_out
 from ivr.phone import Phone
 from ivr.phone_call import PhoneCall
-from ivr.scenario import Scenario
 
-SCENES = Path(__file__).parent / "scenes"
-FAILED = ROOT / "var/live/failed"
-"""Where the sound of calls is kept that went wrong."""
+sys.path.append(str(ROOT / "tests/wire"))  # transcript.py serves both
 
-HOLD = 180.0
+LONGEST = 180.0
 """Seconds that the longest of the special calls lasts at most."""
 
-Performed = Callable[[str], Performance]
-Done = Mapping[str, Performance | TimeoutError | Unwritten]
+told: list[str] = []
+"""Figures for the end of the run."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -42,6 +43,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("performs"):
             item.add_marker(pytest.mark.xdist_group("live calls"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for line in told:
+        terminalreporter.write_line(line)
+
+
+@pytest.fixture(scope="session")
+def figures() -> list[str]:
+    """What is measured goes here, one line each, and is shown at the end of the run."""
+    return told
 
 
 @pytest.fixture(scope="session")
@@ -79,13 +91,17 @@ def performed(
     request: pytest.FixtureRequest, stage: Stage, back_end: BackEnd, desk_port: int
 ) -> Performed:
     """The call of a scenario; raises what went wrong with it."""
-    wanted = {
-        mark.args[0]: None
-        for item in request.session.items
-        for mark in item.iter_markers("performs")
-    }
-    played = [name for name in wanted if not left_out(found(name), stage.hotlines, longest=HOLD)]
-    done = asyncio.run(_perform(stage, played, back_end, desk_port))
+    marks = [mark for item in request.session.items for mark in item.iter_markers("performs")]
+    wanted = {mark.args[0]: scene(mark.args[0]) for mark in marks}
+    names = [
+        name for name, one in wanted.items() if not left_out(one, stage.hotlines, longest=LONGEST)
+    ]
+    began = time.monotonic()
+    done = asyncio.run(_perform(stage, names, back_end, desk_port))
+    told.append(f"{len(done)} live calls in {time.monotonic() - began:.0f} s")
+    if os.environ.get("SANSHENG_LIVE") == "all":
+        standing.remember({name: _complaint(result) for name, result in done.items()})
+        standing.write(hotlines.load(stage.root), stage.hotlines)
 
     def of(name: str) -> Performance:
         result = done[name]
@@ -96,30 +112,19 @@ def performed(
     return of
 
 
-def found(name: str) -> Scenario:
-    """A scenario by its name. Raises FileNotFoundError."""
-    own = SCENES / f"{name}.yaml"
-    return scenario.read(own if own.exists() else ROOT / f"tests/scenarios/{name}.yaml", ROOT)
+def _complaint(result: Performance | Exception) -> str:
+    if isinstance(result, Exception):
+        return str(result) or type(result).__name__
+    return "; ".join(result.complaints)
 
 
 async def _perform(stage: Stage, names: list[str], back_end: BackEnd, desk_port: int) -> Done:
     await back_end.open(int(stage.back_end.rpartition(":")[2]))
     desk = await Phone.open(port=desk_port, user="8001")
     desk.on_invite = _let_it_ring
-    place = Place(
-        stage.sip,
-        stage.control,
-        stage.store,
-        stage.hotlines,
-        stage.voices,
-        back_end,
-        late,
-        FAILED,
-    )
     try:
-        async with Rehearsal(place) as company:
-            scenarios = [found(name) for name in names]
-            done = await company.play_all(scenarios, VARIANTS)
+        async with Rehearsal(stage.place(back_end)) as company:
+            done = await company.play_all([scene(name) for name in names], VARIANTS)
     finally:
         await back_end.close()
         await desk.close()

@@ -32,17 +32,28 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from ivr import control, dialplan, hotlines, masters, messages, replay
+from ivr import control, dialplan, hotlines, masters, messages, replay, scenario
 from ivr.ear import Ear
 from ivr.hotlines import Hotlines
 from ivr.journal import Entry
-from ivr.live_rehearsal import Voices, templates
+from ivr.live_caller import BackEnd
+from ivr.live_rehearsal import Performance, Place, Unwritten
 from ivr.phone import Phone
 from ivr.phone_call import PhoneCall
+from ivr.recognition import Voices, templates
+from ivr.scenario import Scenario
 from ivr.store import Call, Message, Store
 from ivr.switch import SOCKET_PATH, Ports, Switch, SwitchError
 
 ROOT = Path(__file__).parents[2]
+
+SCENES = Path(__file__).parent / "scenes"
+FAILED = ROOT / "var/live/failed"
+"""Where the sound of calls is kept that went wrong."""
+
+Performed = Callable[[str], Performance]
+"""The live call of a scenario; raises what went wrong with it."""
+Done = Mapping[str, Performance | TimeoutError | Unwritten]
 
 READY = 30.0
 """Seconds that the service may take until it is ready (1.5 s measured)."""
@@ -365,6 +376,19 @@ class Stage:
             return answer
         raise StageError(f"the service does not answer {request}")
 
+    def place(self, back_end: BackEnd) -> Place:
+        """Where scenarios are rehearsed."""
+        return Place(
+            self.sip,
+            self.control,
+            self.store,
+            self.hotlines,
+            self.voices,
+            back_end,
+            late,
+            FAILED,
+        )
+
     # ------------------------------------------------------------ what was written down
 
     @property
@@ -423,6 +447,12 @@ def late(number: str, rung: float) -> str:
     """What to dial so that a line has rung for so long (to a tenth of a second) when the
     service hears of the call."""
     return f"*{round(rung * 10):03d}*{number}" if rung else number
+
+
+def scene(name: str) -> Scenario:
+    """A scenario by its name. Raises FileNotFoundError."""
+    own = SCENES / f"{name}.yaml"
+    return scenario.read(own if own.exists() else ROOT / f"tests/scenarios/{name}.yaml", ROOT)
 
 
 def people_first(number: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from conftest import Performed
+from harness import Performed
 
 from ivr.ear import Heard, music
 from ivr.live_rehearsal import Performance
@@ -23,7 +23,9 @@ def at(done: Performance, prompt: str) -> list[Heard]:
 
 
 @pytest.mark.performs("waits-75-s")
-def test_a_caller_who_waits_hears_from_us_every_thirty_seconds(performed: Performed) -> None:
+def test_a_caller_who_waits_hears_from_us_every_thirty_seconds(
+    performed: Performed, figures: list[str]
+) -> None:
     done = performed("waits-75-s")
     prompts = done.outcome.hears
     assert prompts.index("hold.ask") < prompts.index("hold.agreed")
@@ -35,13 +37,13 @@ def test_a_caller_who_waits_hears_from_us_every_thirty_seconds(performed: Perfor
     signs = [at(done, "hold.agreed")[0], *at(done, "hold.still_here")]
     signs.append(at(done, "hold.thanks")[0])
     gaps = [later.start - earlier.start for earlier, later in pairwise(signs)]
-    print("\nsigns of life, start to start:", ", ".join(f"{gap:.3f}" for gap in gaps), "s")
+    figures.append(f"signs of life: {', '.join(f'{gap:.3f}' for gap in gaps)} s")
     assert gaps[:2] == pytest.approx([30.0, 30.0], abs=0.5)
     assert max(gaps) <= 30.5
 
 
 @pytest.mark.performs("waits-75-s")
-def test_there_is_music_between_the_signs_of_life(performed: Performed) -> None:
+def test_there_is_music_between_the_signs_of_life(performed: Performed, figures: list[str]) -> None:
     done = performed("waits-75-s")
     begin, end = at(done, "hold.agreed")[0].end, at(done, "hold.thanks")[0].start
     heard = sum(
@@ -49,17 +51,17 @@ def test_there_is_music_between_the_signs_of_life(performed: Performed) -> None:
         for stretch in music(done.call.heard, done.heard)
     )
     said = sum(sign.end - sign.start for sign in at(done, "hold.still_here"))
-    print(f"\nmusic: {heard:.1f} of {end - begin - said:.1f} s")
+    figures.append(f"music: {heard:.1f} of {end - begin - said:.1f} s")
     assert heard >= 0.9 * (end - begin - said)
 
 
 @pytest.mark.performs("waits-75-s")
 def test_the_end_of_the_lookup_is_heard_within_half_a_second(
-    performed: Performed, answered: dict[str, float]
+    performed: Performed, answered: dict[str, float], figures: list[str]
 ) -> None:
     done = performed("waits-75-s")
-    late = at(done, "hold.thanks")[0].start - answered[done.caller]
-    print(f"\nthe lookup's end was heard after {late:.3f} s")
+    late = at(done, "hold.thanks")[0].sound_start - answered[done.caller]
+    figures.append(f"the lookup's end was heard after {late:.3f} s")
     assert 0 <= late <= 0.5
 
 

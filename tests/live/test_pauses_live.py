@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import Performed
+from harness import Performed
 
 from ivr.ear import Heard, pauses
 from ivr.live_rehearsal import Performance
@@ -23,8 +23,13 @@ LADDERS = {
     "ems-silent-throughout": (3.0, 3.0),
 }
 """Pauses between the prompts of each line's ladder."""
-LAST = {"xjca-silent": 5.0, "infodesk-silent": 5.0, "lakala-silent": 3.0}
+LAST = {"xjca-silent": 0.0, "infodesk-silent": 5.0, "lakala-silent": 3.0}
 """Pause before our own hang-up."""
+
+
+def told(what: str, name: str, values: list[float]) -> str:
+    """Figures, in words."""
+    return f"{what} ({name}): {', '.join(f'{value:.3f}' for value in values)} s"
 
 
 def scenes(*names: str) -> pytest.MarkDecorator:
@@ -33,40 +38,39 @@ def scenes(*names: str) -> pytest.MarkDecorator:
     )
 
 
-def show(what: str, name: str, values: list[float]) -> None:
-    """For whoever reads the figures (`pytest -s`)."""
-    print(f"\n{what} {name}: {', '.join(f'{value:.3f}' for value in values)} s")
-
-
 @scenes(*LADDERS)
 def test_a_silent_caller_hears_exactly_what_is_prescribed_and_then_our_hang_up(
-    name: str, performed: Performed
+    name: str, performed: Performed, figures: list[str]
 ) -> None:
     done = performed(name)
     assert done.complaints == ()
     assert not any(heard.cut for heard in done.heard)
     measured = pauses(done.heard)[: len(LADDERS[name])]
-    show("pauses", name, measured)
+    figures.append(told("pauses", name, measured))
     for pause, wanted in zip(measured, LADDERS[name], strict=True):
         assert pause == pytest.approx(wanted, abs=EXACT)
     assert done.call.ended_by == "them"
 
 
 @scenes(*LAST)
-def test_we_hang_up_after_the_last_pause_and_not_before(name: str, performed: Performed) -> None:
+def test_we_hang_up_after_the_last_pause_and_not_before(
+    name: str, performed: Performed, figures: list[str]
+) -> None:
     done = performed(name)
     assert done.call.ended_at is not None
     pause = done.call.ended_at - done.heard[-1].end
-    show("last pause", name, [pause])
+    figures.append(told("last pause", name, [pause]))
     assert pause == pytest.approx(LAST[name], abs=EXACT)
 
 
 @pytest.mark.performs("echo")
-def test_the_opening_that_comes_back_as_echo_cuts_nothing_off(performed: Performed) -> None:
+def test_the_opening_that_comes_back_as_echo_cuts_nothing_off(
+    performed: Performed, figures: list[str]
+) -> None:
     done = performed("echo")
     assert done.outcome.hears == ("opening", "silence.can_you_hear", "silence.no_sound")
     assert not any(heard.cut for heard in done.heard)
-    show("pauses with echo", "xjca", pauses(done.heard))
+    figures.append(told("pauses with echo", "xjca", pauses(done.heard)))
     assert pauses(done.heard) == pytest.approx([2.0, 0.5], abs=EXACT)
 
 
@@ -75,13 +79,15 @@ def test_the_opening_that_comes_back_as_echo_cuts_nothing_off(performed: Perform
     "infodesk-speaks-over-the-second-opening",
     "xjca-presses-over-no-sound",
     "xjca-greets-first",
-    "ems-opening",
+    "ems-item-mistyped",
 )
-def test_what_a_caller_does_over_a_prompt_stops_it_at_once(name: str, performed: Performed) -> None:
+def test_what_a_caller_does_over_a_prompt_stops_it_at_once(
+    name: str, performed: Performed, figures: list[str]
+) -> None:
     done = performed(name)
     assert done.complaints == ()
     began, cut = first_act_over(done)
-    show("stopped", name, [cut.sound_end - began])
+    figures.append(told("stopped", name, [cut.sound_end - began]))
     assert cut.sound_end - began <= REACTION
 
 
@@ -92,12 +98,14 @@ def first_act_over(done: Performance) -> tuple[float, Heard]:
 
 
 @scenes("xjca-presses-in-the-second-pause")
-def test_a_key_in_a_pause_is_answered_at_once(name: str, performed: Performed) -> None:
+def test_a_key_in_a_pause_is_answered_at_once(
+    name: str, performed: Performed, figures: list[str]
+) -> None:
     done = performed(name)
     assert done.complaints == ()
     began = next(when for when, what in done.call.marks if what.startswith("press"))
     answer = next(heard for heard in done.heard if heard.start > began)
-    show("answered", name, [answer.start - began])
+    figures.append(told("answered", name, [answer.start - began]))
     assert answer.start - began <= REACTION
 
 
@@ -107,7 +115,7 @@ def test_a_key_in_a_pause_is_answered_at_once(name: str, performed: Performed) -
     "xjca-speaks-in-the-first-pause",
 )
 def test_a_voice_in_a_pause_ends_the_ladder_and_is_heard_out(
-    name: str, performed: Performed
+    name: str, performed: Performed, figures: list[str]
 ) -> None:
     done = performed(name)
     assert done.complaints == ()
@@ -115,7 +123,9 @@ def test_a_voice_in_a_pause_ends_the_ladder_and_is_heard_out(
     ended = next(when for when, what in done.call.marks if what == "speak ended")
     noticed = moment(done, next(m for m in done.outcome.moments if is_(m, "Voice"))) - began
     answer = next(heard for heard in done.heard if heard.start > began)
-    show("noticed, then answered after the voice", name, [noticed, answer.start - ended])
+    figures.append(
+        told("noticed, then answered after the voice", name, [noticed, answer.start - ended])
+    )
     assert noticed <= REACTION
     assert answer.start - ended == pytest.approx(0.8, abs=0.2)
 

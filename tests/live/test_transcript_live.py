@@ -1,0 +1,153 @@
+"""The fake Asterisk and the real one are given the same commands, and say the same."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+from harness import Stage
+from transcript import Interrupt, Line, Pause, Transcript, transcript
+
+from ivr.clock import SystemClock, VirtualClock
+from ivr.fake import FakeAsterisk
+from ivr.phone import Phone
+from ivr.phone_call import PhoneCall
+from ivr.scenario import Act, HangUpAct, Press
+
+pytestmark = pytest.mark.live
+
+NEAR = 0.15
+"""Seconds by which two replies, and 8000 times that by which two positions, may differ."""
+
+
+class RealSide:
+    """A real Asterisk with a telephone."""
+
+    def __init__(self, stage: Stage, phone: Phone, clock: SystemClock) -> None:
+        self.stage, self.phone, self.clock = stage, phone, clock
+        self.call: PhoneCall | None = None
+        self.hanging_up: asyncio.Task[None] | None = None
+
+    async def ring(self, port: int) -> None:
+        self.call = await self.stage.dial(self.phone, f"#{port}")
+
+    def act(self, act: Act) -> None:
+        assert self.call is not None
+        if isinstance(act, Press):
+            self.call.press(act.keys)
+        else:
+            self.hanging_up = asyncio.create_task(self.call.hang_up())
+
+    async def until(self, done: Callable[[], bool]) -> None:
+        async with asyncio.timeout(30):
+            while not done():
+                await self.clock.sleep(0.02)
+
+
+class FakeSide:
+    """The fake in virtual time, with prompts of the same lengths."""
+
+    def __init__(self, clock: VirtualClock, seconds: Callable[[str], float | None]) -> None:
+        self.clock, self.seconds = clock, seconds
+
+    async def ring(self, port: int) -> None:
+        self.fake = FakeAsterisk(self.clock, ("127.0.0.1", port), seconds=self.seconds)
+        self.channel = self.fake.place_call("1001", "13800138000", absolute=0.0, variables={})
+
+    def act(self, act: Act) -> None:
+        self.channel.do(act)
+
+    async def until(self, done: Callable[[], bool]) -> None:
+        await self.clock.run(lambda: done() and not self.fake.channels)
+        await self.fake.close()
+
+
+async def both(stage: Stage, steps: list, caller: list) -> tuple[Transcript, Transcript]:
+    """The same script against both."""
+    lengths = {
+        str(stage.sounds / part.path): part.seconds
+        for part in stage.hotlines.library.all_parts().values()
+    }
+    virtual, real = VirtualClock(datetime.now(UTC)), SystemClock()
+    try:
+        pretended = await transcript(FakeSide(virtual, lengths.get), steps, caller)
+        async with await Phone.open() as phone:
+            seen = await transcript(RealSide(stage, phone, real), steps, caller)
+    finally:
+        virtual.close()
+        real.close()
+    return pretended, seen
+
+
+def same(pretended: Transcript, seen: Transcript) -> None:
+    """Word for word the same, at the same times; but for positions in a sound, and for how a
+    command is explained to whoever gave it wrongly."""
+    ours, theirs = told(pretended), told(seen)
+    assert [plain(line.text) for line in ours] == [plain(line.text) for line in theirs]
+    for one, other in zip(ours, theirs, strict=True):
+        assert one.at == pytest.approx(other.at, abs=NEAR), (one, other)
+        assert position(one.text) == pytest.approx(position(other.text), abs=8000 * NEAR)
+
+
+def told(said: Transcript) -> list[Line]:
+    return [line for line in said.lines if re.match(r">> |<< (\d{3}[ -]|HANGUP|EOF)", line.text)]
+
+
+def plain(text: str) -> str:
+    return re.sub(r"endpos=\d+", "endpos=", text)
+
+
+def position(text: str) -> int:
+    found = re.search(r"endpos=(\d+)", text)
+    return int(found[1]) if found else 0
+
+
+@pytest.fixture
+def prompt(stage: Stage) -> str:
+    """A prompt of some seconds, as Asterisk plays it."""
+    return str(stage.sounds / stage.hotlines.library.all_parts()["xjca.opening"].path)
+
+
+async def test_variables_replies_and_mistakes(stage: Stage) -> None:
+    steps = [
+        "ANSWER",
+        "NOOP",
+        "CHANNEL STATUS",
+        'SET VARIABLE SAID "hangup"',
+        "GET VARIABLE SAID",
+        "GET VARIABLE NOTHING",
+        'GET FULL VARIABLE "${SAID} and more"',
+        "NO SUCH COMMAND",
+        "WAIT FOR DIGIT",
+        "SET VARIABLE",
+    ]
+    same(*await both(stage, steps, []))
+
+
+async def test_prompts_whole_cut_and_missing(stage: Stage, prompt: str) -> None:
+    steps = [
+        "ANSWER",
+        f'STREAM FILE {prompt} "5"',
+        f'STREAM FILE {prompt} "" 16000',
+        'STREAM FILE /there/is/none ""',
+        "CHANNEL STATUS",
+    ]
+    same(*await both(stage, steps, [(2.0, Press("4")), (3.0, Press("5"))]))
+
+
+async def test_waiting_for_a_key_that_comes_or_not(stage: Stage) -> None:
+    steps = ["ANSWER", "WAIT FOR DIGIT 400", "WAIT FOR DIGIT 3000", Pause(0.5), "NOOP"]
+    same(*await both(stage, steps, [(1.0, Press("7"))]))
+
+
+async def test_a_caller_who_hangs_up_in_the_middle(stage: Stage, prompt: str) -> None:
+    steps = ["ANSWER", f'STREAM FILE {prompt} "#"', "NOOP", "CHANNEL STATUS"]
+    same(*await both(stage, steps, [(1.5, HangUpAct())]))
+
+
+async def test_a_command_given_while_another_runs(stage: Stage, prompt: str) -> None:
+    steps = ["ANSWER", Interrupt(f'STREAM FILE {prompt} ""', 1.0, "NOOP"), "NOOP"]
+    same(*await both(stage, steps, []))
