@@ -167,6 +167,8 @@ class Store:
             self.engine: Engine = create_engine(parsed, pool_pre_ping=True)
         except (ArgumentError, NoSuchModuleError) as error:
             raise StorageFailed(f"this is no database address: {error}") from None
+        except ValueError:  # a port that is no number; what it says may be part of a password
+            raise StorageFailed("this is no database address: its port is no number") from None
         except ModuleNotFoundError as error:
             raise StorageFailed(
                 f"{error}: install the extra, pip install 'sansheng[postgresql]'"

@@ -172,6 +172,16 @@ async def states(line: Stage) -> dict[str, str]:
     return {row["caller"][-4:]: row["waits_for"] for row in await line.ask(ask="live")}
 
 
+def nothing_told(line: Stage, callers: list[str]) -> None:
+    """The manager's password stands where Asterisk reads it and nowhere else; our log knows no
+    caller's whole number."""
+    secret = line.switch.secret.encode()
+    files = [path for path in line.directory.rglob("*") if path.is_file()]
+    holding = {path.name for path in files if secret in path.read_bytes()}
+    assert holding <= {"manager.conf", "secret"}
+    assert [caller for caller in callers if caller in line.said()] == []
+
+
 PROMPT, PAUSE, HOLD, SPEAKS, RINGS, LATER, QUIET = (f"1380000100{n}" for n in range(1, 8))
 """Callers: over a prompt, in a pause, on hold, leaving a message, while it rings, afterwards."""
 
@@ -309,6 +319,7 @@ async def test_a_service_that_is_killed_is_apologised_for_and_nothing_said_is_lo
         assert row.ended_at is not None
         assert (row.ended_by, row.problem) == ("us", "the service died while this call was up")
     assert list(line.spool.glob("*.wav")) == []
+    nothing_told(line, [PROMPT, PAUSE, HOLD, SPEAKS, LATER])
 
 
 # ---------------------------------------------------------------- frozen

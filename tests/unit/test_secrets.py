@@ -14,7 +14,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -65,7 +65,7 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Iterator[Path]:
+def root(tmp_path: Path) -> Path:
     """A data root of our own: the lines, and no recordings to derive first."""
     made = tmp_path / "root"
     made.mkdir()
@@ -76,22 +76,23 @@ def root(tmp_path: Path) -> Iterator[Path]:
     if audio.is_dir():
         (made / "var/audio").symlink_to(audio)
     (tmp_path / "spool").mkdir()
-    yield tmp_path
+    return tmp_path
 
 
 @asynccontextmanager
 async def service(
     folder: Path, agi: int, manager: int, database: str
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "ivr.cli", "serve"),
-        *("--agi", f"127.0.0.1:{agi}", "--manager", f"127.0.0.1:{manager}"),
-        *("--database", database),
-        env=environment(folder),
-        cwd=ROOT,
-        stdout=(folder / "out.log").open("wb"),
-        stderr=(folder / "err.log").open("wb"),
-    )
+    with (folder / "out.log").open("wb") as out, (folder / "err.log").open("wb") as err:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "ivr.cli", "serve"),
+            *("--agi", f"127.0.0.1:{agi}", "--manager", f"127.0.0.1:{manager}"),
+            *("--database", database),
+            env=environment(folder),
+            cwd=ROOT,
+            stdout=out,
+            stderr=err,
+        )
     try:
         async with asyncio.timeout(60):
             while b'"ready"' not in (folder / "err.log").read_bytes():
@@ -148,10 +149,11 @@ async def test_nothing_the_service_writes_holds_a_password_or_a_whole_number(
     connection.close()
 
 
-async def test_the_password_of_a_database_that_cannot_be_reached_is_not_told(root: Path) -> None:
+def test_the_password_of_a_database_that_cannot_be_reached_is_not_told(root: Path) -> None:
+    address = f"postgresql://me:{PASSWORD}@127.0.0.1:{port()}/x"
+    command = [sys.executable, "-m", "ivr.cli", "serve", "--agi", f"127.0.0.1:{port()}"]
     done = subprocess.run(
-        [sys.executable, "-m", "ivr.cli", "serve", "--agi", f"127.0.0.1:{port()}"]
-        + ["--manager", "none", "--database", f"postgresql://me:{PASSWORD}@127.0.0.1:{port()}/x"],
+        [*command, "--manager", "none", "--database", address],
         env=environment(root),
         cwd=ROOT,
         capture_output=True,
@@ -187,14 +189,8 @@ async def test_a_manager_does_not_show_its_password() -> None:
     fake = FakeAsterisk(
         clock, ("127.0.0.1", 1), seconds=lambda path: None, accounts={"sansheng": Account("other")}
     )
-    manager = Manager(
-        "127.0.0.1",
-        await fake.listen(),
-        "sansheng",
-        SECRET,
-        clock=clock,
-        on_event=lambda event: None,
-    )
+    at = await fake.listen()
+    manager = Manager("127.0.0.1", at, "sansheng", SECRET, clock=clock, on_event=lambda _: None)
     await manager.start()
     told = [repr(manager), manager.problem, str(ManagerRefused(manager.problem))]
     await manager.stop()
