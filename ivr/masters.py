@@ -98,7 +98,11 @@ def build(
                 _save(folder, masters)
         finally:
             _save(folder, masters)
-    missing = [base for base, recipe in recipes.items() if not _says(masters.get(base), recipe)]
+    missing = [
+        base
+        for base, recipe in recipes.items()
+        if not _says(masters.get(base), recipe) or not (folder / masters[base].file).exists()
+    ]
     return Report(
         tuple(sorted(made)),
         len(recipes) - len(todo),
@@ -202,8 +206,10 @@ def implausible(recipe: Recipe, seconds: float) -> bool:
     """Whether so many seconds of speech (without the silence around) cannot be these words."""
     signs = len(re.findall(r"[0-9A-Z\u4e00-\u9fff]", recipe.spoken))
     pauses = sum(sign in COMMAS + STOPS for sign in recipe.spoken.rstrip(COMMAS + STOPS))
+    letters = len(re.findall(r"[A-Z]", recipe.spoken))  # up to three syllables each
     usual = seconds * recipe.rate
-    return not 0.12 * signs + 0.02 <= usual <= 0.30 * signs + 0.6 * pauses + 0.25
+    longest = 0.30 * (signs + letters) + 0.6 * pauses + 0.25
+    return not 0.12 * signs + 0.02 <= usual <= longest
 
 
 # ---------------------------------------------------------------- inside

@@ -181,11 +181,15 @@ _MODEL_SHA256 = "6e742170d309016e5891a994e1ce1559c702a2ccd0075e67ef7157974f6406c
 _VOICES_SHA256 = "1f0d0383ef0349af0bd9440d81dc12abbea3a5392eb645283eda876f537f5860"
 
 _LETTER_NAMES = (
-    "ˈA bˈi sˈi dˈi ˈi ˈɛf ʤˈi ˈAʧ ˈI ʤˈA kˈA ˈɛl ˈɛm ˈɛn ˈO pˈi kjˈu ˈɑɹ ˈɛs tˈi jˈu vˈi "
-    "dˈʌbəljˌu ˈɛks wˈI zˈi"
+    "ei→ pi→ si→ ti→ i→ ɛ→f ʨi→ ei→ʨʰ ai→ ʨei→ kʰei→ ɛ→l ɛ→m ɛ→n ou→ pʰi→ kʰjou→ a→ɻ ɛ→s tʰi→ "
+    "jou→ vi→ ta→puljou→ ɛ→ks wai→ zi→"
 )
 _LETTERS = dict(zip(ascii_uppercase, _LETTER_NAMES.split(), strict=True))
-"""Letter names in the phonemes Kokoro was trained on; its Mandarin front end drops letters."""
+"""Letter names as Mandarin speakers say them, in Kokoro's alphabet.
+
+Its Mandarin front end drops letters. A recogniser took CA in the English names for one syllable,
+and heard both letters in these.
+"""
 
 
 class KokoroEngine:
@@ -270,7 +274,7 @@ class KokoroEngine:
         said = []
         for run in re.findall(r"[A-Z]+|[^A-Z]+", readable(text)):
             if run[0] in _LETTERS:
-                said.append("".join(_LETTERS[letter] for letter in run))
+                said.append(" ".join(_LETTERS[letter] for letter in run))
             elif re.search(r"[a-z]", run):
                 raise SpeechError(f"Kokoro cannot read the letters in '{text}': give `spoken`")
             else:
