@@ -27,15 +27,7 @@ from pathlib import Path
 
 from ivr import sound
 from ivr.files import BadFile
-from ivr.manifest import (
-    MADE_HERE,
-    MANIFEST,
-    SHIPPED,
-    Master,
-    Report,
-    dump_manifest,
-    read_manifest,
-)
+from ivr.manifest import MADE_HERE, MANIFEST, SHIPPED, Master, Report, dump_manifest, read_manifest
 from ivr.prompts import Library
 from ivr.slots import COMMAS, STOPS
 from ivr.speech import Engine, EngineMissing, Pyttsx3Engine, SpeechError, engine
