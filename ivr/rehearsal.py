@@ -15,6 +15,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from ivr import flow, simulate
@@ -40,17 +41,23 @@ def expecting(hotline: str, expected: float | None, hotlines: Hotlines) -> Hotli
     Raises KeyError."""
     if expected is None:
         return hotlines
-    body = json.loads(hotlines.bodies[hotline])
-    for lookup in body["hotline"]["lookups"].values():
-        lookup["expected"] = f"{expected:g} s"
-    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
-    line = flow.from_body(text)
+    text, line = _expecting(hotlines.bodies[hotline], expected)
     return replace(
         hotlines,
         lines={**hotlines.lines, hotline: line},
         numbers={**hotlines.numbers, **dict.fromkeys(line.numbers, line)},
         bodies={**hotlines.bodies, hotline: text},
     )
+
+
+@lru_cache(maxsize=32)
+def _expecting(stored: str, expected: float) -> tuple[str, Line]:
+    """The stored version of a line and the line itself, changed in that alone."""
+    body = json.loads(stored)
+    for lookup in body["hotline"]["lookups"].values():
+        lookup["expected"] = f"{expected:g} s"
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    return text, flow.from_body(text)
 
 
 def expected(scenario: Scenario) -> float | None:
