@@ -3,7 +3,8 @@
 Rules this module keeps:
 
 - A Unix socket that only the service's own user can open; one JSON request a line, JSON back.
-- `watch` streams what happens in calls as it happens; numbers and recordings are masked.
+- `watch` streams what happens in calls as it happens, callers' numbers whole, so that a watcher
+  can tell calls apart; whoever shows them to people masks them. `live` masks them here.
 - Nothing here changes a call but by an event, like any other.
 """
 
