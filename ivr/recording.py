@@ -74,6 +74,20 @@ class Recording:
         first = max(0, round((begin - self.began) * RATE))
         return self.samples()[first : max(first, round((end - self.began) * RATE))]
 
+    def slips(self) -> list[tuple[float, float]]:
+        """When the sender fell behind its own clock, and by how many seconds: the machine was
+        too busy, and what was heard is torn there."""
+        found: list[tuple[float, float]] = []
+        for run in self._runs():
+            origin = self._packets[run[0]].timestamp
+            base: float | None = None
+            for moment, index in self._moments(run):
+                start = moment - _signed(self._packets[index].timestamp - origin) / RATE
+                if base is not None and start - base > SLIP:
+                    found.append((moment, start - base))
+                base = start
+        return found
+
     def wav(self, path: Path) -> None:
         """Write the sound as a 16-bit wav file."""
         with wave.open(str(path), "wb") as file:

@@ -125,6 +125,8 @@ async def _perform(stage: Stage, names: list[str], back_end: BackEnd, desk_port:
     try:
         async with Rehearsal(stage.place(back_end)) as company:
             done = await company.play_all([scene(name) for name in names], VARIANTS)
+            if company.repeated:
+                told.append(f"torn by a busy machine, so repeated: {', '.join(company.repeated)}")
     finally:
         await back_end.close()
         await desk.close()
