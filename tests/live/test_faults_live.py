@@ -598,3 +598,28 @@ async def test_a_reload_is_for_new_calls_and_a_mistake_for_none_and_a_drain_lets
         assert pauses(heard) == pytest.approx([2.0, pause], abs=0.1)
         assert call.ended_by == "them"
     assert line.call_of(QUIET).version != line.call_of(LATER).version
+
+
+@pytest.mark.slow_live
+async def test_more_notes_than_one_variable_holds_are_all_taken_in(line: Stage) -> None:
+    """Asterisk cuts what GET VARIABLE says after 1,023 bytes, in the middle of a name."""
+    line.stop_service()
+    callers = {f"139000{n:05d}" for n in range(60)}
+
+    def note() -> None:
+        for caller in callers:
+            name = f"sansheng/fallback/1795000000-{caller[2:]}-100000000"
+            for key, value in (
+                ("caller", caller),
+                ("began", "1795000000"),
+                ("ended", "1795000009"),
+            ):
+                line.switch.cli(f"database put {name} {key} {value}")
+
+    await asyncio.to_thread(note)
+    await asyncio.to_thread(line.start_service)
+    left = await messages(line, callers)
+    assert sorted(message.caller for message in left) == sorted(callers)
+    assert {message.quality for message in left} == {"missing"}
+    await asyncio.sleep(1)
+    assert "0 results found" in line.switch.cli("database show sansheng/fallback")
