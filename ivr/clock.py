@@ -232,7 +232,7 @@ class VirtualClock:
 
     def sessions_parked(self) -> int:
         """How many AGI sessions wait without a command outstanding."""
-        return self._parked.total()
+        return self._parked.total() if self._parked else 0
 
     def idle(self) -> bool:
         """Whether nobody objects to time moving on."""

@@ -171,8 +171,12 @@ class FakeAsterisk:
 
     def idle(self) -> bool:
         """Whether the service has nothing left to do at this instant."""
-        parked = self.clock.sessions_parked() if isinstance(self.clock, VirtualClock) else 0
-        return self.thinking + self.closing <= parked and self.ami.idle()
+        at_work = self.thinking + self.closing
+        if at_work:
+            parked = self.clock.sessions_parked() if isinstance(self.clock, VirtualClock) else 0
+            if at_work > parked:
+                return False
+        return self.ami.idle()
 
     def describe(self) -> str:
         """Who waits for what, for the message of a run that is stuck."""

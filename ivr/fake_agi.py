@@ -35,7 +35,11 @@ def arguments(line: str) -> list[str]:
     """The words of a command, as Asterisk takes them apart."""
     if '"' not in line and "\\" not in line:
         return line.split()
-    return [_UNQUOTE.sub(r"\1", token) for token in _TOKEN.findall(line)]
+    return [_unquoted(token) for token in _TOKEN.findall(line)]
+
+
+def _unquoted(token: str) -> str:
+    return _UNQUOTE.sub(r"\1", token) if "\\" in token else token.replace('"', "")
 
 
 class AgiSession(asyncio.Protocol):

@@ -26,7 +26,7 @@ from ivr.hotlines import Hotlines
 from ivr.scenario import Scenario
 from ivr.simulate import Outcome
 
-PORTION = 40
+PORTION = 144
 """Scenarios that a process is given at a time."""
 
 
