@@ -69,7 +69,8 @@ class Intake:
             note = notes.get(key)
             sliced = bool(SLICE.fullmatch(names[0]))
             age = self._spool.age(names)
-            if age < SETTLED or (not sliced and note is None and age < LATE):
+            unsettled = age < SETTLED or (not sliced and note is None and age < LATE)
+            if unsettled or (sliced and age < LATE and self._still_up(key)):
                 waiting += 1
                 continue
             what = "message" if sliced else "fallback"
@@ -120,6 +121,16 @@ class Intake:
             quality=row.quality,
         )
         return self._keep(message)
+
+    def _still_up(self, key: str) -> bool:
+        """Whether the call that made this recording goes on, and may take it itself."""
+        query = (
+            select(calls.c.id)
+            .join(recordings, recordings.c.call_id == calls.c.id)
+            .where(recordings.c.key == key, calls.c.ended_at.is_(None))
+        )
+        with self._spool.store.read() as connection:
+            return connection.execute(query).first() is not None
 
     def _belongs(self, row: Recording) -> bool:
         """Whether a message has this recording already."""

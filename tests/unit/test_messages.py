@@ -19,7 +19,7 @@ from sqlalchemy import select
 from ivr import tables
 from ivr.actions import Keep
 from ivr.hours import Hours
-from ivr.intake import LATE, SETTLED, Intake
+from ivr.intake import LATE, SETTLED, Intake, Taken
 from ivr.messages import claim, keep, kept, listed
 from ivr.spool import Spool
 from ivr.store import Call, Contact, Message, Recording, Store, write_rows
@@ -234,7 +234,7 @@ def test_slices_of_a_call_whose_service_died_become_its_message(
     store: Store, folders: tuple[Path, Path]
 ) -> None:
     with store.write() as connection:
-        write_rows(connection, Call, [replace(CALL, record={"kind": "complaint"})])
+        write_rows(connection, Call, [replace(CALL, record={"kind": "complaint"}, ended_at=NOON)])
         begun = [
             Recording(NAME, "message", NOON, "pbx-1.1"),
             Recording(OTHER, "surname", NOON, "pbx-1.1"),
@@ -251,6 +251,21 @@ def test_slices_of_a_call_whose_service_died_become_its_message(
     assert message.seconds == pytest.approx(2.0)
     assert Intake(one).run({}).messages == ()
     assert len(listed(store)) == 1
+
+
+def test_slices_of_a_call_that_is_still_up_are_left_to_it(
+    store: Store, folders: tuple[Path, Path]
+) -> None:
+    with store.write() as connection:
+        write_rows(connection, Call, [CALL])
+        write_rows(connection, Recording, [Recording(NAME, "message", NOON, "pbx-1.1")])
+    record(folders[0], f"{NAME}-00")
+    one = spool(store, folders)
+    assert Intake(one).run({}) == Taken(waiting=1)
+    assert len(list(folders[0].iterdir())) == 1
+    with store.write() as connection:
+        write_rows(connection, Call, [replace(CALL, ended_at=NOON)])
+    assert len(Intake(one).run({}).messages) == 1
 
 
 def test_slices_of_nobody_we_know_are_a_message_all_the_same(
@@ -283,7 +298,7 @@ def test_a_recording_whose_message_is_kept_makes_no_second_one(
     one = spool(sqlite_store, folders)
     made = one.take(names, call_id="pbx-1.1", what="message")
     with sqlite_store.write() as connection:
-        write_rows(connection, Call, [CALL])
+        write_rows(connection, Call, [replace(CALL, ended_at=NOON)])
     keep(
         sqlite_store, CALL, Keep(9, "message", (("recording", made.reference or ""),)), HOURS, NOON
     )
