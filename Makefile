@@ -75,8 +75,8 @@ fast: install  ## Tests that need no Asterisk
 	@$(BIN)/python -m pytest -q -n 2 -m 'not live' $(TESTS)
 
 .PHONY: live
-live: install  ## Only the live calls
-	@$(BIN)/python -m pytest -m live $(TESTS)
+live: install  ## Every live call, the slow ones too; resumes where it stopped, writes docs/live.md
+	@SANSHENG_LIVE=all PYTHONPATH=tests $(BIN)/python -m pytest -p skips -v -m live $(TESTS)
 
 .PHONY: lint
 lint: install  ## Style, types, flows, dialplan

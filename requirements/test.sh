@@ -12,6 +12,6 @@ began=$(date +%s)
 echo "== unit, core and wire"
 "${pytest[@]}" -q -n 2 -m 'not live' "$@" || code=1
 echo "== live calls (a real Asterisk, real SIP; $(($(date +%s) - began)) s so far)"
-"${pytest[@]}" -v -m live "$@" || code=1
+"${pytest[@]}" -v -n 2 --dist loadgroup --durations=12 -m 'live and not slow_live' "$@" || code=1
 echo "== all tests: $([ $code = 0 ] && echo passed || echo FAILED) in $(($(date +%s) - began)) s"
 exit $code
