@@ -103,6 +103,7 @@ class _Turn:
         self.actions: list[Action] = []
         self.frames = [_Frame(line.flows[f.flow], f.state, f.memory) for f in call.frames]
         self.slots = dict(call.slots)
+        self.written = False
         self.pending = call.pending
         self.saying = call.saying
         self.foreground = call.foreground
@@ -115,7 +116,9 @@ class _Turn:
     def freeze(self) -> Call:
         return Call(
             frames=tuple(Frame(f.flow.name, f.state, f.memory) for f in self.frames),
-            slots=tuple(sorted((n, v) for n, v in self.slots.items() if v)),
+            slots=tuple(sorted(item for item in self.slots.items() if item[1]))
+            if self.written
+            else self.before.slots,
             pending=self.pending,
             saying=self.saying,
             foreground=self.foreground,
@@ -149,6 +152,7 @@ class _Turn:
         if self.frames:
             self.ignore("offered twice")
             return
+        self.written = True
         self.slots.update(
             number=event.number,
             caller=event.caller,
@@ -273,6 +277,7 @@ class _Turn:
 
     def set(self, name: str, value: str) -> None:
         self.slots[name] = value
+        self.written = True
 
     def note(self, name: str, value: str) -> None:
         self.actions.append(actions.Note(name, value))

@@ -10,6 +10,7 @@ Rules this module keeps:
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import time
 from collections.abc import Iterable, Sequence
@@ -130,6 +131,7 @@ _LOADED: list[Hotlines] = []
 def _begin(root: Path) -> None:
     logs.configure(level="critical")
     _LOADED[:] = [hotlines.load(root)]
+    gc.freeze()  # what was loaded stays; the collector need not look at it again
 
 
 def _warm(scenarios: Sequence[Scenario], wire: bool) -> None:
