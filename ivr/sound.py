@@ -235,7 +235,8 @@ def quality(sound: Sound) -> Quality:
     levels = 10 * np.log10((blocks.astype(np.float64) ** 2).mean(axis=1) + 1e-10)
     floor = float(np.percentile(levels, 10))
     loudest = float(np.sort(levels)[-min(15, count)])
-    speech = _speech(samples, levels, floor)
+    # A-law has no zero: its silence is a constant 8, which makes the detector miss soft voices
+    speech = _speech(samples - np.median(samples), levels, floor)
     if speech.sum() * _FRAME < 0.3:
         return "silent" if loudest < -50 else "noisy"
     if _flat_tops(samples, levels) > 1e-3:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from ivr import sound
+from ivr import rtp, sound, stimuli
 from ivr.sound import HZ, Sound
 
 
@@ -202,6 +202,14 @@ def test_a_voice_cut_off_at_the_top_is_clipped_even_when_turned_down_after(
     clipped = np.clip(voice * 12, -1, 1)
     assert sound.quality(with_floor(clipped * 0.99, -60)) == "clipped"
     assert sound.quality(with_floor(clipped * 0.4, -66)) == "clipped"
+
+
+def test_a_soft_voice_on_an_a_law_line_is_quiet_and_no_noise() -> None:
+    silence = np.zeros(2880, np.int16)
+    sent = np.concatenate([silence, stimuli.speech(1.0, -44.0), silence[:800]])
+    heard = rtp.ALAW.decode(rtp.ALAW.encode(sent))  # its silence is a constant 8
+    assert heard[0] == 8
+    assert sound.quality(Sound((heard / 32768).astype(np.float32), HZ)) == "quiet"
 
 
 def test_a_recording_at_another_rate_is_judged_too(voice: np.ndarray) -> None:
