@@ -7,8 +7,9 @@ Rules this module keeps:
 - The caller is the same `ScriptedCaller` as at core and wire level. Calls run side by side; two
   from the same number one after the other, because the number is how a call is known again.
 - A caller whose number is withheld rings from a made-up one that is nobody's and that nobody
-  could call back; one whom the line does not know rings from another mobile number. So the line
-  treats them the same, and each call has a number of its own.
+  could call back; one whom the line does not know rings from another mobile number, and one whom
+  it knows from any of his (`numbers`). So the line treats them the same, and hardly two calls
+  have the same number.
 - What cannot be shown live is left out with a reason (`left_out`), never in silence.
 - Lengths and times are in seconds; moments are monotonic.
 """
@@ -19,6 +20,7 @@ import asyncio
 import contextlib
 import itertools
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,12 +52,16 @@ LINGER = 0.2
 """Seconds after which the journal has written what a call that is over has left to it."""
 AT_ONCE = 16
 """Calls side by side."""
+FEW = 4
+"""Calls side by side when the machine was too busy."""
 APART = 0.15
 """Seconds between two calls that begin."""
 SLACK = 0.5
 """Seconds that real time may be late, for the monitors."""
-TORN = 0.03
+TORN = 0.015
 """Seconds of a break in the sound that nobody made."""
+MORE = 7
+"""Other numbers of a known person."""
 MOBILE = re.compile(r"1[3-9]\d{9}")
 
 
@@ -148,6 +154,7 @@ class Rehearsal:
         self._alone: dict[str, asyncio.Lock] = {}
         self._players: dict[str, Player] = {}
         self._withheld = itertools.count(70001)
+        self._rung_from: Counter[str] = Counter()
         self._unknown = itertools.count(13800200001)
         self._names = {line: Names(place.hotlines, line) for line in place.hotlines.lines}
         self._errands: set[asyncio.Task[Any]] = set()
@@ -188,34 +195,30 @@ class Rehearsal:
         """Rehearse them all, side by side; what came of each, in the order given. Those of a
         line under maintenance come last, one at a time: the whole line is then closed.
         `variants` say what is special about some of them, by name. A call that went wrong and
-        whose sound was torn because the machine was too busy is placed once more, alone."""
+        whose sound was torn because the machine was too busy is placed once more, among few."""
         open_ = [one for one in scenarios if not one.world.maintenance]
         # the longest first, so that the last ones are short
         open_.sort(key=lambda one: -seconds(one, self.place.hotlines))
-        calls = dict(
-            zip(
-                (one.name for one in open_),
-                await asyncio.gather(*(self._tried(one, variants.get(one.name)) for one in open_)),
-                strict=True,
-            )
-        )
+        done = await self._all(open_, variants)
         for one in scenarios:
             if one.world.maintenance:
-                calls[one.name] = await self._closed(one)
-        # listening takes the processor from those who still speak, so it comes afterwards
-        done = dict(
-            zip(calls, await asyncio.gather(*map(self._judged, calls.values())), strict=True)
-        )
-        for one in scenarios:
-            result = done[one.name]
-            if isinstance(result, Performance) and result.complaints and torn(result.call):
-                self.repeated.append(one.name)
-                maintained = one.world.maintenance
-                again = (
-                    self._closed(one) if maintained else self._tried(one, variants.get(one.name))
-                )
-                done[one.name] = await self._judged(await again)
+                done[one.name] = await self._judged(await self._closed(one))
+        torn_ = [one for one in open_ if _torn(done[one.name])]
+        self.repeated = [one.name for one in torn_]
+        self._free = asyncio.Semaphore(FEW)
+        done |= await self._all(torn_, variants)
         return [done[one.name] for one in scenarios]
+
+    async def _all(
+        self, scenarios: Sequence[Scenario], variants: Mapping[str, Variant]
+    ) -> dict[str, Performance | TimeoutError | Unwritten]:
+        """All side by side. Listening takes the processor from those who still speak, so it
+        comes afterwards."""
+        calls = await asyncio.gather(
+            *(self._tried(one, variants.get(one.name)) for one in scenarios)
+        )
+        judged = await asyncio.gather(*map(self._judged, calls))
+        return {one.name: result for one, result in zip(scenarios, judged, strict=True)}
 
     async def _tried(
         self, scenario: Scenario, variant: Variant | None = None
@@ -250,6 +253,7 @@ class Rehearsal:
 
     async def _place(self, scenario: Scenario, variant: Variant) -> Placed:
         caller = self._rings_from(scenario)
+        self._rung_from[caller] += 1
         async with self._alone.setdefault(caller, asyncio.Lock()), self._free:
             await self._take_turn()
             return await self._play(scenario, caller, variant)
@@ -258,10 +262,14 @@ class Rehearsal:
         caller = scenario.world.caller
         if not caller:
             return str(next(self._withheld))
-        known = self.place.hotlines.directories[scenario.hotline].find(caller)
-        if known.addressee or not MOBILE.fullmatch(caller):
+        directory = self.place.hotlines.directories[scenario.hotline]
+        known = directory.find(caller)
+        if not MOBILE.fullmatch(caller):
             return caller
-        return str(next(self._unknown))
+        if not known.addressee:
+            return str(next(self._unknown))
+        own = [number for number in numbers(caller) if directory.find(number).addressee]
+        return min(own, key=lambda number: self._rung_from[number])
 
     async def _take_turn(self) -> None:
         """Calls do not begin in the same instant."""
@@ -349,9 +357,16 @@ class Rehearsal:
         task.add_done_callback(self._errands.discard)
 
 
-def torn(call: PhoneCall) -> bool:
-    """Whether the machine was too busy to play the sound of this call without a break."""
-    return any(late > TORN for _, late in call.heard.slips())
+def _torn(result: Performance | TimeoutError | Unwritten) -> bool:
+    """Whether a call went wrong, and the machine was too busy to play its sound in one piece."""
+    if not isinstance(result, Performance) or not result.complaints:
+        return False
+    return any(late > TORN for _, late in result.call.heard.slips())
+
+
+def numbers(mobile: str) -> list[str]:
+    """A mobile number, and others that a stage may give to the same person."""
+    return [mobile, *(f"{mobile[:7]}{more}{mobile[-2:]}" for more in range(11, 11 + MORE))]
 
 
 class Unwritten(Exception):

@@ -37,7 +37,7 @@ from ivr.ear import Ear
 from ivr.hotlines import Hotlines
 from ivr.journal import Entry
 from ivr.live_caller import BackEnd
-from ivr.live_rehearsal import Performance, Place, Unwritten
+from ivr.live_rehearsal import Performance, Place, Unwritten, numbers
 from ivr.phone import Phone
 from ivr.phone_call import PhoneCall
 from ivr.recognition import Voices, templates
@@ -183,6 +183,14 @@ class Stage:
                     "    arguments: {item: item, caller: caller}\n",
                     text,
                 )
+            # everybody known has more numbers: calls from one person fit side by side
+            text = re.sub(
+                r'(?m)^    - \{number: "(\d{11})", (.*)\}.*$',
+                lambda found: "\n".join(
+                    f'    - {{number: "{number}", {found[2]}}}' for number in numbers(found[1])
+                ),
+                text,
+            )
             if file.stem in self.people:
                 text = re.sub(
                     r'(?m)^(numbers:\n  "(\d+)": .*\n)',

@@ -27,6 +27,7 @@ def test_a_caller_who_waits_hears_from_us_every_thirty_seconds(
     performed: Performed, figures: list[str]
 ) -> None:
     done = performed("waits-75-s")
+    assert done.complaints == ()
     prompts = done.outcome.hears
     assert prompts.index("hold.ask") < prompts.index("hold.agreed")
     assert prompts[-5:] == (

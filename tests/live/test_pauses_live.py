@@ -68,6 +68,7 @@ def test_the_opening_that_comes_back_as_echo_cuts_nothing_off(
     performed: Performed, figures: list[str]
 ) -> None:
     done = performed("echo")
+    assert done.complaints == ()
     assert done.outcome.hears == ("opening", "silence.can_you_hear", "silence.no_sound")
     assert not any(heard.cut for heard in done.heard)
     figures.append(told("pauses with echo", "xjca", pauses(done.heard)))

@@ -34,6 +34,7 @@ def test_a_call_that_has_rung_fifteen_seconds_hears_the_late_apology(
     performed: Performed, figures: list[str]
 ) -> None:
     done = performed("rung-15-s")
+    assert done.complaints == ()
     assert done.outcome.hears == ("opening.late",)
     measured, written = rang(done, figures)
     assert measured == pytest.approx(15.0, abs=0.3)
@@ -45,6 +46,7 @@ def test_the_time_our_people_were_rung_is_part_of_the_ringing(
     performed: Performed, figures: list[str]
 ) -> None:
     done = performed("people-ring-first")
+    assert done.complaints == ()
     assert done.outcome.hears == ("opening",)
     measured, written = rang(done, figures)
     assert measured == pytest.approx(8.0, abs=0.3)
