@@ -179,10 +179,13 @@ class _Turn:
         self.foreground = 0
         self.saying = False
         self.note("ended_by", "caller")
+        frame = self.frames[-1]
+        activity = frame.flow.states[frame.state].activity
         if self.handles("hung_up"):
             self.fire("hung_up")
-        else:
+        elif activity is None or activity.on_the_line:
             self.finish()
+        # else something is being kept, and what comes of it is still noted
 
     def perform(self, event: Event) -> None:
         frame = self.frames[-1]

@@ -207,9 +207,12 @@ class Channel:
     async def _ring(self, action: actions.Ring) -> None:
         await self._session.command("EXEC", "Ringing")
         await self._grace(action.until)
-        while not self._left and (left := action.until - self._around.rung()) > 0.0005:
+        while not (self._left or self._superseded(action)):
+            left = action.until - self._around.rung()
+            if left <= 0.0005:
+                break
             await self._parked(left)
-        if not self._left:
+        if not (self._left or self._superseded(action)):
             self._post(Rung(action.id, round(self._around.rung(), 3)))
 
     async def _pick_up(self, action: actions.PickUp) -> None:
@@ -234,6 +237,8 @@ class Channel:
         path = str(self._around.sounds / part.path)
         offset = 0
         while True:
+            if self._superseded(action):
+                return False
             reply = await self._command("STREAM FILE", path, KEYS + BELL, offset)
             if reply.result == 0:
                 return not self._superseded(action)
@@ -312,6 +317,9 @@ class Channel:
             while (left := began + action.limit - self._clock.now()) > 0.05:
                 length = min(RECORD_SLICE, left)
                 await self._grace(length)
+                if self._superseded(action):
+                    self._recording = False
+                    return
                 slices.append(f"{name}-{len(slices):02d}")
                 started = self._clock.now()
                 reply = await self._record_slice(slices, length, action.quiet)

@@ -222,7 +222,8 @@ def _slot_values(line: Line) -> dict[str, set[str]]:
 
     def add(pairs: Iterable[tuple[str, str]]) -> None:
         for name, value in pairs:
-            values.setdefault(name, set()).add(value)
+            if value:  # an empty one only says that the slot is forgotten
+                values.setdefault(name, set()).add(value)
 
     for flow in line.flows.values():
         for row in flow.transitions:

@@ -144,7 +144,10 @@ class Control:
         return len(ended)
 
     def _maintain(self, request: dict[str, Any]) -> list[str]:
-        lines = request.get("lines") or list(self._service.hotlines.lines)
+        known = self._service.hotlines.lines
+        lines = request.get("lines") or list(known)
+        if not isinstance(lines, list) or not set(lines) <= known.keys():
+            return sorted(self._service.maintenance)
         for line in lines:
             if request.get("on"):
                 self._service.maintenance.add(line)

@@ -13,7 +13,7 @@ Rules this module keeps:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -26,7 +26,7 @@ from ivr.agi import Session
 from ivr.channel import Taken
 from ivr.clock import Clock
 from ivr.flow import Line
-from ivr.hours import Hours
+from ivr.hours import parse
 from ivr.spool import Spool
 from ivr.store import StorageFailed, Store
 
@@ -47,10 +47,8 @@ log = structlog.get_logger("desk")
 class Desk:
     """Keeps what callers leave. `hours` gives the working time of a line."""
 
-    def __init__(
-        self, database: Store, spool: Spool, clock: Clock, hours: Callable[[str], Hours]
-    ) -> None:
-        self._store, self._spool, self._clock, self._hours = database, spool, clock, hours
+    def __init__(self, database: Store, spool: Spool, clock: Clock) -> None:
+        self._store, self._spool, self._clock = database, spool, clock
         self._left: dict[str, tuple[str, tuple[str, ...]]] = {}
         self.waiting = False
         """Something was not finished at the last look, and will be soon."""
@@ -106,7 +104,8 @@ class Desk:
 
     async def keep(self, call: store.Call, line: Line, wish: Keep) -> str:
         """Keep what a call wishes; returns its reference. Raises StorageFailed, OSError."""
-        hours, now = self._hours(line.name), self._clock.utc()
+        # by the hours that the call began with, whatever has been reloaded since
+        hours, now = parse(line.document), self._clock.utc()
 
         def work() -> str:
             taken = tuple((name, self._again(call, value)) for name, value in wish.values)
@@ -125,7 +124,8 @@ class Desk:
 
     async def collect(self, session: Session) -> None:
         """Read the dialplan's notes over an AGI session of its own, and take their messages in."""
-        while notes := await self._notes(session):
+        while True:
+            notes = await self._notes(session)
             taken = await self._clock.in_executor(intake.Intake(self._spool).run, notes)
             for name in taken.done:
                 await session.command("DATABASE DELTREE", f"{FAMILY}/{name}")

@@ -47,7 +47,7 @@ class Line:
     """What the dialplan needs to know of one hotline.
 
     The prompts are paths below the sounds folder, without extension
-    (`zh/ems/ems.maintenance.line`): `sorry` the apology of a line under maintenance, `leave`
+    (`zh/LINE/LINE.maintenance.line`): `sorry` the apology of a line under maintenance, `leave`
     asks for a message after the beep, `kept` says thanks and goodbye, `goodbye` ends a
     conversation that a person has had with the caller. `people` are rung first for
     `ring_people` seconds, as Asterisk dials them (`PJSIP/8001`).

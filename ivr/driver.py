@@ -169,8 +169,8 @@ class Driver:
 
     async def _finish(self, speaking: asyncio.Task[None]) -> None:
         """What is still under way when nobody listens any more: a hang-up of ours, a message."""
-        while not self._call.over and any(not t.done() for t in self._tasks.values()):
-            await asyncio.wait(self._tasks.values(), return_when=asyncio.FIRST_COMPLETED)
+        while not self._call.over and (left := [t for t in self._tasks.values() if not t.done()]):
+            await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
             self._drain()
         if self._failed is not None:
             raise self._failed

@@ -200,7 +200,7 @@ class Intake:
                 recordings.c.reference.is_not(None),
                 recordings.c.quality != "",
                 recordings.c.created_at < self._spool.utc() - LATE,
-                or_(calls.c.ended_at.is_(None), calls.c.problem != ""),
+                or_(calls.c.ended_at.is_(None), calls.c.problem != "", calls.c.ended_by == "ops"),
                 messages.c.id.is_(None),
             )
         )

@@ -131,7 +131,7 @@ async def _serve(settings: Settings, loaded: Hotlines, database: Store) -> None:
             clock=clock,
             hotlines=loaded,
             journal=journal,
-            desk=(desk := Desk(database, spool, clock, lambda line: service.hotlines.hours[line])),
+            desk=(desk := Desk(database, spool, clock)),
             lookups=LookUps(loaded, clock, settings.root),
             sounds=settings.sounds,
             spool=settings.spool,
@@ -142,11 +142,13 @@ async def _serve(settings: Settings, loaded: Hotlines, database: Store) -> None:
         service.other_scripts = {"collect": desk.collect}
         back_door = control.Control(service, control.path(settings.root))
         service.on_entry = back_door.happened
+        host, port = settings.agi
+        # a second service started by mistake must find the port taken before it touches anything
+        service.bind(host, port)
         await desk.close_calls(settings.system)
         manager = await _manager(settings, service, ending)
         ending.push_async_callback(service.close)
         stopping = _signals(settings, service)
-        host, port = settings.agi
         await service.listen(host, port)
         ending.push_async_callback(back_door.close)
         await back_door.listen()
@@ -227,14 +229,15 @@ async def _watch(manager: Manager, service: Service) -> None:
 
 
 async def _clock_offset(manager: Manager, service: Service) -> float:
-    """How far our clock is ahead of Asterisk's, in seconds; the quickest of a few answers."""
+    """How far our clock is ahead of Asterisk's, in seconds; the quickest of a few answers. What
+    was known before stays if Asterisk does not answer."""
     best = (float("inf"), 0.0)
     for _ in range(CLOCK_TRIES):
         before = service.clock.utc().timestamp()
         try:
             answer = await manager.action("Ping")
         except (ManagerDown, ManagerRefused):
-            return 0.0
+            return service.clock_offset
         after = service.clock.utc().timestamp()
         with contextlib.suppress(KeyError, ValueError):
             theirs = float(answer["Timestamp"])
@@ -286,8 +289,8 @@ def _signals(settings: Settings, service: Service) -> asyncio.Event:
 
 
 async def _reload(settings: Settings, service: Service, alone: asyncio.Lock) -> None:
-    before = service.lookups
     async with alone:
+        before = service.lookups
         try:
             loaded = await service.clock.in_executor(_load, settings)
             lookups = LookUps(loaded, service.clock, settings.root)

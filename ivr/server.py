@@ -88,19 +88,25 @@ class Service:
     _admitted: int = 0
     _errands: set[asyncio.Task[Any]] = field(default_factory=set)
     _server: asyncio.Server | None = None
+    _bound: socket.socket | None = None
     _versions: set[str] = field(default_factory=set)
 
     # -- listening
 
     async def listen(self, host: str, port: int, *, shared: bool = False) -> int:
         """Listen for Asterisk; returns the port. Raises OSError if the port is taken."""
-        listener = _listener(host, port, shared)
+        listener = self._bound or _listener(host, port, shared)
+        self._bound = None
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._on_loop_error)
         self._server = await loop.create_server(
             lambda: Session(self._ready, clock=self.clock), sock=listener, backlog=BACKLOG
         )
         return int(listener.getsockname()[1])
+
+    def bind(self, host: str, port: int, *, shared: bool = False) -> None:
+        """Take the port without listening yet. Raises OSError if it is taken."""
+        self._bound = _listener(host, port, shared)
 
     def _on_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
@@ -206,9 +212,9 @@ class Service:
 
     def _write_version(self, line: Line, now: datetime) -> None:
         if line.version not in self._versions:
-            self._versions.add(line.version)
             body = self.hotlines.bodies[line.name]
             self.journal.append(store.Version(line.version, line.name, body, now))
+            self._versions.add(line.version)
 
     # -- what a driver needs
 
@@ -270,6 +276,8 @@ class Service:
     async def close(self) -> None:
         """End at once; calls that are up go back to the dialplan."""
         await self.drain(0)
+        if self._bound is not None:
+            self._bound.close()
         if self._server is not None:
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._server.wait_closed(), 1)

@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import os
 import re
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -35,6 +37,7 @@ from ivr import (
     stimuli,
     store,
 )
+from ivr.agi import Reply
 from ivr.clock import SystemClock
 from ivr.desk import Desk
 from ivr.fake_channel import Channel
@@ -839,7 +842,7 @@ def office(tmp_path: Path, loaded: Hotlines, monkeypatch: pytest.MonkeyPatch) ->
     call = store.Call("fake-1.1", "fake", "1.1", "xjca", "1001", "13800138000", clock.utc())
     with database.write() as connection:
         write(connection, [call])
-    desk = Desk(database, shelf, clock, lambda line: loaded.hours[line])
+    desk = Desk(database, shelf, clock)
     yield Office(database, desk, spool, call)
     clock.close()
     database.close()
@@ -883,3 +886,21 @@ async def test_calls_that_were_up_when_the_service_died_are_closed_once(office: 
     await office.desk.close_calls("fake")  # a locked database does not keep us from starting
     held.execute("ROLLBACK")
     held.close()
+
+
+class NoNotes:
+    """An AGI session on which Asterisk's database has nothing to tell."""
+
+    async def command(self, command: str, *arguments: str | int) -> Reply:
+        return Reply(200, 0, None, None, "200 result=0")
+
+
+async def test_what_is_left_in_the_spool_is_taken_in_also_when_the_dialplan_has_no_notes(
+    office: Office,
+) -> None:
+    name = recording(office)[0]
+    old = time.time() - 3600
+    os.utime(office.spool / f"{name}.wav", (old, old))
+    await office.desk.collect(NoNotes())  # type: ignore[arg-type]
+    assert len(messages.listed(office.database)) == 1
+    assert list(office.spool.iterdir()) == []
