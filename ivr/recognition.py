@@ -23,13 +23,15 @@ from ivr.hotlines import Hotlines
 from ivr.recording import Recording
 from ivr.rtp import RATE, Samples
 from ivr.simulate import Moment
+from ivr.slots import ADDRESSEE
 from ivr.wire_rehearsal import sayable
 
 BRIEF = 0.9
 """Seconds; a prompt that was cut sooner may not be recognised (the ear needs 0.4 s of sound)."""
 ALIKE = 0.02
 """Share of the power by which two sounds may differ that cannot be told apart."""
-BEEP = "common.beep"
+ADDRESS = ".addressee."
+"""In the names of parts that address somebody: the only slot that a prompt may begin with."""
 
 
 class Voices:
@@ -83,14 +85,12 @@ class Names:
     def __init__(self, hotlines: Hotlines, line: str) -> None:
         library = hotlines.library
         self._parts: dict[str, set[tuple[str, bool]]] = {}
-        self._slotted: set[str] = set()
-        self._begin_with_slot: set[str] = set()
+        self._address_within: set[str] = set()
+        self._address_first: set[str] = set()
         for prompt in sayable(hotlines.lines[line]) & library.names(line):
             bases = [_base(path) for path in library.recorded(line, prompt)]
-            if "" in bases:
-                self._slotted.add(prompt)
-            if not bases[0]:
-                self._begin_with_slot.add(prompt)
+            if ADDRESSEE in library.slots(line, prompt).values():
+                (self._address_within if bases[0] else self._address_first).add(prompt)
             for place, base in enumerate(bases):
                 if base:
                     self._parts.setdefault(base, set()).add((prompt, not any(bases[:place])))
@@ -117,10 +117,11 @@ class Names:
             goes_on = frozenset(prompt for prompt, first in found if not first)
             if not found and not self._slots.intersection(one.names):
                 said.append(frozenset(one.names))
-            elif not found and one.name != BEEP and not (said and said[-1] & self._slotted):
-                said.append(frozenset(self._begin_with_slot))
-                by_slot = True
-                continue
+            elif not found and ADDRESS in one.name:
+                if not said or not said[-1] & self._address_within:
+                    said.append(frozenset(self._address_first))
+                    by_slot = True
+                    continue
             elif said and by_slot and said[-1] & begins:
                 said[-1] &= begins
             elif said and said[-1] & goes_on:

@@ -101,7 +101,7 @@ def performed(
     told.append(f"{len(done)} live calls in {time.monotonic() - began:.0f} s")
     if os.environ.get("SANSHENG_LIVE") == "all":
         standing.remember({name: _complaint(result) for name, result in done.items()})
-        standing.write(hotlines.load(stage.root), stage.hotlines)
+        standing.write(hotlines.load(ROOT))
 
     def of(name: str) -> Performance:
         result = done[name]

@@ -54,13 +54,13 @@ def remember(complaints: Mapping[str, str]) -> None:
     RESULTS.write_text(json.dumps(rows, ensure_ascii=False, indent=1, sort_keys=True), "utf-8")
 
 
-def write(hotlines: Hotlines, performable: Hotlines) -> None:
-    """The table. `hotlines` are the lines as they ship, `performable` those of the stage."""
-    rows = "\n".join(_rows(hotlines, performable))
+def write(hotlines: Hotlines) -> None:
+    """The table, for the lines as they ship."""
+    rows = "\n".join(_rows(hotlines))
     TABLE.write_text(HEAD.format(rows=rows), "utf-8")
 
 
-def _rows(hotlines: Hotlines, performable: Hotlines) -> Iterator[str]:
+def _rows(hotlines: Hotlines) -> Iterator[str]:
     live = results()
     scenarios = scenario.read_all(ROOT / "tests/scenarios", ROOT)
     wired = [one for one in scenarios if "wire" in one.levels]
@@ -71,19 +71,16 @@ def _rows(hotlines: Hotlines, performable: Hotlines) -> Iterator[str]:
     for one in scenarios:
         core = _verdict(list(rehearsal.differences(one, rehearsal.rehearse(one, hotlines))))
         wire = on_wire.get(one.name, "left out: its file says so")
-        yield f"| {one.name} | {core} | {wire} | {_live(one, live, performable)} |"
+        yield f"| {one.name} | {core} | {wire} | {_live(one, live, hotlines)} |"
 
 
-def _live(one: Scenario, live: Mapping[str, Mapping[str, str]], performable: Hotlines) -> str:
-    reason = left_out(one, performable)
-    if reason:
-        return f"left out: {reason}"
+def _live(one: Scenario, live: Mapping[str, Mapping[str, str]], hotlines: Hotlines) -> str:
     row = live.get(one.name)
-    if row is None:
-        return "not yet"
-    return (
-        f"{_verdict([row['complaint']] if row['complaint'] else [])} {row['commit']} {row['date']}"
-    )
+    if row is not None:
+        verdict = _verdict([row["complaint"]] if row["complaint"] else [])
+        return f"{verdict} {row['commit']} {row['date']}"
+    reason = left_out(one, hotlines)
+    return f"left out: {reason}" if reason else "not yet"
 
 
 def _verdict(complaints: list[str]) -> str:

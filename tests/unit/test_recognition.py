@@ -28,6 +28,19 @@ def test_the_digits_of_a_number_belong_to_the_prompt_that_reads_it_back(xjca: Na
     assert xjca.prompts([heard("xjca.menu"), *parts]) == [{"menu"}, {"contact.own"}]
 
 
+def test_a_prompt_that_begins_with_a_name_is_known_by_it(lines: Hotlines) -> None:
+    infodesk = Names(lines, "infodesk")
+    name = next(base for base in lines.library.all_parts() if base.startswith("infodesk.addressee"))
+    parts = ["infodesk.contact.own.1", "common.digit.1", name]
+    cut = infodesk.prompts([heard(one) for one in parts])
+    assert cut[0] == {"contact.own"}
+    assert "message.kept.complaint" in cut[1]
+    whole = infodesk.prompts(
+        [*(heard(one) for one in parts), heard("infodesk.message.kept.complaint.1")]
+    )
+    assert whole == [{"contact.own"}, {"message.kept.complaint"}]
+
+
 def test_what_another_line_says_keeps_its_name(xjca: Names) -> None:
     assert xjca.prompts([heard("xjca.opening"), heard("lakala.menu")])[1] == {"lakala.menu"}
 
