@@ -115,7 +115,7 @@ def serve(
 def call(
     line: Annotated[str, typer.Argument(help="A line's name or a number.")],
     server: Annotated[str, typer.Option(help="HOST:PORT of SIP; default: `sansheng run`.")] = "",
-    caller: Annotated[str, typer.Option(help="The caller's number; '' withholds it.")] = "",
+    caller: Annotated[str, typer.Option(help="The caller's number.")] = "",
     keys: Annotated[str, typer.Option(help="Press these by itself: '..2#sh', . waits 1 s.")] = "",
     fake: Annotated[bool, typer.Option("--fake", help="Over a fake Asterisk.")] = False,
     wav: Annotated[Path | None, typer.Option(help="Where the audio heard goes.")] = None,
@@ -170,6 +170,11 @@ def maintenance(
     """Let new calls hear the maintenance apology, or take them again (维护)."""
     if state not in ("on", "off"):
         raise Refused(f"'{state}' is neither on nor off")
+    from ivr import hotlines
+
+    known = hotlines.load(HERE.root).lines
+    if line and line not in known:
+        raise Refused(f"there is no line '{line}': choose one of {', '.join(known)}")
     request = {"ask": "maintenance", "on": state == "on", "lines": [line] if line else []}
     answer = _asked(request)
     out.print(f"under maintenance: {', '.join(answer['maintenance']) or 'no line'}")

@@ -34,6 +34,9 @@ OnInvite = Callable[[PhoneCall], Awaitable[None]]
 WITHHELD = "sip:anonymous@anonymous.invalid"
 """Who calls when the number is withheld (RFC 3323, 4.1.1.3)."""
 
+PARTING = 2.0
+"""Seconds that the other ends have to take leave when a phone is closed."""
+
 
 class Phone:
     """One UDP port, many calls, as the caller or the called."""
@@ -84,7 +87,13 @@ class Phone:
 
     async def close(self) -> None:
         """Hang up every call and close the port. Raises what an `on_invite` raised."""
-        await asyncio.gather(*(call.hang_up() for call in list(self.calls.values())))
+        parting = [asyncio.create_task(call.hang_up()) for call in self.calls.values()]
+        if parting:
+            # who does not answer would keep us for the half minute that SIP repeats itself
+            _, silent = await asyncio.wait(parting, timeout=PARTING)
+            for task in silent:
+                task.cancel()
+            await asyncio.gather(*silent, return_exceptions=True)
         for task in self._handlers:
             task.cancel()
         await asyncio.gather(*self._handlers, return_exceptions=True)
