@@ -44,7 +44,7 @@ from ivr.events import (
     Silence,
     Unplayable,
 )
-from ivr.hearing import THRESHOLD, Hearing
+from ivr.hearing import DETECTOR_QUIET, THRESHOLD, Hearing
 
 KEYS = "0123456789*#"
 BELL = "D"
@@ -219,7 +219,7 @@ class Channel:
         await self._grace(0)
         await self._session.command("ANSWER")
         rung = round(self._around.rung(), 3)
-        detect = f"{round(1000 * 0.16)},{self._around.threshold or THRESHOLD}"
+        detect = f"{round(1000 * DETECTOR_QUIET)},{self._around.threshold or THRESHOLD}"
         await self._session.command("SET VARIABLE", "TALK_DETECT(set)", detect)
         self._post(Answered(action.id, rung))
 

@@ -72,16 +72,6 @@ def calls(
         return [Call(**row._mapping) for row in connection.execute(query)]
 
 
-def next_seq(store: Store, call_id: str) -> int:
-    """The number of the next entry of a call: 0 for a new one. A call that comes back to us
-    (the service was restarted under it) goes on where its journal stopped."""
-    table = tables.journal
-    query = select(table.c.seq).where(table.c.call_id == call_id)
-    with store.read() as connection:
-        last = connection.execute(query.order_by(table.c.seq.desc()).limit(1)).scalar()
-    return 0 if last is None else int(last) + 1
-
-
 class Fold:
     """A call's row as it follows from its entries, taken one by one.
 

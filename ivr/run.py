@@ -180,7 +180,7 @@ class Run:
         while not asyncio.run(_answers(socket_)):
             if self.service.poll() is not None or time.monotonic() > deadline:
                 raise CannotRun(f"the service did not start; it said: {self._last_words()}")
-            time.sleep(0.05)
+            time.sleep(0.05)  # another process opens its socket: nothing tells us when
         place.note(
             self.root,
             place.Running(

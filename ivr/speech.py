@@ -140,7 +140,7 @@ class Pyttsx3Engine:
                 while driver._speaking:
                     if time.monotonic() > deadline:
                         raise SpeechError(f"espeak did not finish '{text}' in 30 s")
-                    time.sleep(0.002)
+                    time.sleep(0.002)  # espeak's own thread writes on and calls nobody
         finally:
             engine.disconnect(watch)
         if errors:
