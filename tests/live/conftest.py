@@ -38,14 +38,12 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "performs(scenario): looks at this scenario's live call")
 
 
-@pytest.hookimpl(tryfirst=True)  # before the workers' plugin reads the groups
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several workers, the live calls of a run belong to one of them, which begins with
-    them; the others do the rest meanwhile."""
+    """Tests on the shared stage are marked so, that one process can take them all."""
     for item in items:
-        if item.get_closest_marker("performs"):
-            item.add_marker(pytest.mark.xdist_group("live calls"))
-    items.sort(key=lambda item: item.get_closest_marker("performs") is None)
+        if isinstance(item, pytest.Function) and "stage" in item.fixturenames:
+            item.add_marker("stage")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

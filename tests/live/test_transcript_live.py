@@ -101,7 +101,9 @@ def plain(text: str) -> str:
 
 
 def position(text: str) -> int:
-    found = re.search(r"endpos=(\d+)", text)
+    """Where a sound was stopped; 0 after a hang-up, when a real Asterisk sometimes gives the whole
+    length instead (it looks whether the stream is still there), and nobody may rely on it."""
+    found = re.search(r"result=(?!-1).*endpos=(\d+)", text)
     return int(found[1]) if found else 0
 
 
