@@ -333,6 +333,7 @@ async def test_a_service_that_is_killed_is_apologised_for_and_nothing_said_is_lo
 # ---------------------------------------------------------------- frozen
 
 
+@pytest.mark.slow_live  # 66 s; test_dialplan_live has the short one
 async def test_a_service_that_freezes_is_noticed_by_the_dialplan(
     line: Stage, phone: Phone, port: int
 ) -> None:
