@@ -97,6 +97,35 @@ class Record(Foreground):
 
 
 @dataclass(frozen=True, slots=True)
+class PlayRecording(Foreground):
+    """Play what somebody said, by the recording's reference. -> Said, or Unplayable. At most
+    `seconds` of it are heard."""
+
+    recording: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Bridge(Foreground):
+    """Let the caller talk to the agent rung by `RingAgent` with the id `leg`. -> BridgeOver. A
+    `FeatureAsked` meanwhile gives us the caller's ear without ending it."""
+
+    leg: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resume(Foreground):
+    """Give the caller back to the conversation that a feature code interrupted. The `Bridge`'s
+    own answer is still awaited."""
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver(Foreground):
+    """On an agent's leg: the agent has accepted; let go of the phone and wait to be bridged.
+    Nothing is answered; this leg's call is over."""
+
+
+@dataclass(frozen=True, slots=True)
 class HangUp(Foreground):
     """End the call. Nothing is answered; the call is over."""
 
@@ -164,3 +193,66 @@ class Ignored(Action):
     """Nothing to do: an event came too late, or no state wanted it. `why` is for the journal."""
 
     why: str
+
+
+# ---------------------------------------------------------------- people
+
+
+@dataclass(frozen=True, slots=True)
+class Survey(Action):
+    """How does it look at this department now? -> Surveyed. `staff_number`: only this agent."""
+
+    id: int
+    department: str
+    staff_number: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JoinLine(Action):
+    """Join the waiting line of a department. -> Placed and Claimed as often as they come, or
+    Unstaffed as the last. First come, first served; the place is kept while an agent is tried."""
+
+    id: int
+    department: str
+    staff_number: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveLine(Action):
+    """Leave the waiting line that was joined with this `id`. `ticket`, if given, is the stored
+    call-back that keeps the caller's place."""
+
+    id: int
+    ticket: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RingAgent(Action):
+    """Ring a claimed agent and say the note. -> AgentAnswered, then AgentAccepted or AgentFailed.
+
+    `agent` is the staff number, `note` the values the agent hears and sees, `reference` the
+    stored note's, `seconds` how long the phone may ring. Carried out only once the journal with
+    this action is committed.
+    """
+
+    id: int
+    agent: str
+    note: Values
+    reference: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRing(Action):
+    """The agent rung with this `id` is let go: the phone stops ringing, or is hung up."""
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Release(Action):
+    """The claim on an agent is given back. `outcome` decides the agent's next state: free (never
+    rung), busy, no_answer, unreachable, refused, no_key, dropped, failed, talked (wrap-up)."""
+
+    agent: str
+    outcome: str

@@ -49,6 +49,14 @@ class Offered(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Summoned(Event):
+    """One of our own people has picked up a phone that we rang, to hear a note. Always the first
+    event of such a leg, in place of `Offered`. `values` are the note's."""
+
+    values: Values = ()
+
+
+@dataclass(frozen=True, slots=True)
 class HungUp(Event):
     """The caller is gone."""
 
@@ -173,9 +181,101 @@ class StoreFailed(Answer):
     """What we asked to be kept could not be kept; nothing may be promised."""
 
 
+# ---------------------------------------------------------------- people
+
+
+@dataclass(frozen=True, slots=True)
+class Progress(Answer):
+    """An answer that is not the last one: its id stays awaited."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surveyed(Answer):
+    """How it looks at a department now. `staffed`: somebody there takes calls, now or soon.
+    `ahead` callers wait; `minutes` is the likely wait, 0 if somebody is free now."""
+
+    staffed: bool = False
+    ahead: int = 0
+    minutes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Placed(Progress):
+    """Where the caller now stands in the waiting line; told whenever it changes."""
+
+    ahead: int = 0
+    minutes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed(Progress):
+    """This agent (a staff number) is ours alone, and rung by nobody else, until released."""
+
+    agent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unstaffed(Answer):
+    """Nobody of the department takes calls any more; waiting makes no sense."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentAnswered(Progress):
+    """The agent has picked up and hears the note now."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentAccepted(Answer):
+    """The agent has heard the note, takes the call, and waits to be bridged."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentFailed(Answer):
+    """This agent will not take this call.
+
+    `reason` is one of busy, no_answer, unreachable, refused, no_key (heard the note and pressed
+    nothing), dropped (hung up before deciding), failed (our own or the switch's trouble).
+    """
+
+    reason: str = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class AgentGone(Event):
+    """The agent who had accepted has hung up. `agent` is the staff number."""
+
+    agent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureAsked(Event):
+    """The agent pressed a feature code in the conversation; we have the caller's ear now (but for
+    `back`, which ends a hold). `feature` is its name in the line's `features`."""
+
+    feature: str
+
+
+@dataclass(frozen=True, slots=True)
+class BridgeOver(Answer):
+    """The conversation is over and the caller is with us again. `talked` is its length in
+    seconds; `reason` is agent (hung up) or failed (it never began)."""
+
+    reason: str = "agent"
+    talked: float = 0.0
+
+
 PRECEDENCE: tuple[type[Event], ...] = (
     HungUp,
     EndAsked,
+    AgentGone,
+    AgentAccepted,
+    AgentFailed,
+    AgentAnswered,
+    BridgeOver,
+    Claimed,
+    Placed,
+    Unstaffed,
+    FeatureAsked,
     Found,
     NotFound,
     LookupFailed,
