@@ -58,8 +58,10 @@ def calls(
     since: datetime | None = None,
     until: datetime | None = None,
     limit: int = 100,
+    legs: bool = False,
 ) -> list[Call]:
-    """Calls, the latest first, `limit` of them at most. `since` is included, `until` is not."""
+    """Calls, the latest first, `limit` of them at most. `since` is included, `until` is not.
+    `legs`: also those that we placed to our own people's phones."""
     table = tables.calls
     query = select(table).order_by(table.c.offered_at.desc(), table.c.id).limit(limit)
     if hotline is not None:
@@ -68,6 +70,8 @@ def calls(
         query = query.where(table.c.offered_at >= since)
     if until is not None:
         query = query.where(table.c.offered_at < until)
+    if not legs:
+        query = query.where(table.c.leg_of == "")
     with store.read() as connection:
         return [Call(**row._mapping) for row in connection.execute(query)]
 

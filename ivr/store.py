@@ -71,6 +71,8 @@ class Call:
     `id` comes from `ivr.journal.call_id`. `rung_ms` is how long the caller heard it ringing,
     in milliseconds. `ended_by` is caller, us or ops, empty while the call lasts. `record` is
     what the flow noted. `problem` says in words what went wrong with us, empty if nothing did.
+    `leg_of` is the id of the call for whose sake we rang one of our own phones; empty for a call
+    of a caller.
     """
 
     id: str
@@ -87,6 +89,7 @@ class Call:
     ended_by: str = ""
     record: Mapping[str, str] = field(default_factory=dict)
     problem: str = ""
+    leg_of: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,9 +131,12 @@ calls = Table(
     Column("ended_by", Words(32), nullable=False),
     Column("record", Json, nullable=False),
     Column("problem", Words, nullable=False),
+    # the call for whose sake one of our own phones was rung; empty for a caller's own call
+    Column("leg_of", Words(200), nullable=False, server_default=""),
     UniqueConstraint("system", "uniqueid"),
     Index(None, "offered_at"),
     Index(None, "hotline", "offered_at"),
+    Index(None, "leg_of"),
 )
 
 journal = Table(
@@ -207,4 +210,93 @@ contacts = Table(
     Column("number", Words(200), primary_key=True),
     Column("fields", Json, nullable=False),
     Column("updated_at", Utc, nullable=False),
+)
+
+# ---------------------------------------------------------------- people (see ivr.agents)
+
+agents = Table(
+    "agents",
+    metadata,
+    # one person's one phone, whichever lines it serves: what is claimed is the phone
+    Column("phone", Words(32), primary_key=True),
+    Column("state", String(16), nullable=False),
+    Column("since", Utc, nullable=False),
+    Column("reason", Words(200), nullable=False),
+    Column("idle_since", Utc, nullable=False),
+    Column("misses", Integer, nullable=False),
+    Column("until", Utc),  # when wrapping up ends
+    Column("after", String(16), nullable=False),  # the state asked for once the call is over
+    Column("after_reason", Words(200), nullable=False),
+    # the claim. No foreign keys: a call's row may be committed later than its claim
+    Column("call_id", Words(200), unique=True),
+    Column("place_id", Words(240), unique=True),
+    Column("owner", Words(80)),
+    Column("hotline", Words(64), nullable=False),
+    Column("department", Words(64), nullable=False),
+    Column("staff_number", Words(32), nullable=False),
+    CheckConstraint(
+        "state IN ('ready', 'busy', 'ringing', 'talking', 'wrap_up', 'unreachable')", name="state"
+    ),
+    CheckConstraint(
+        "(state IN ('ringing', 'talking')) = (call_id IS NOT NULL AND owner IS NOT NULL)",
+        name="claimed",
+    ),
+    CheckConstraint("place_id IS NULL OR call_id IS NOT NULL", name="placed"),
+)
+
+seats = Table(
+    "seats",
+    metadata,
+    Column("hotline", Words(64), primary_key=True),
+    Column("staff_number", Words(32), primary_key=True),
+    Column("phone", Words(32), ForeignKey("agents.phone"), nullable=False),
+    Column("departments", Json, nullable=False),
+    Column("title", Words(64), nullable=False),
+    Index(None, "phone"),
+)
+
+owners = Table(
+    "owners",
+    metadata,
+    Column("name", Words(80), primary_key=True),
+    Column("seen_at", Utc, nullable=False),
+)
+
+places = Table(
+    "places",
+    metadata,
+    Column("id", Words(240), primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("hotline", Words(64), nullable=False),
+    Column("department", Words(64), nullable=False),
+    Column("staff_number", Words(32), nullable=False),
+    Column("call_id", Words(200)),
+    Column("ticket", Words(64), unique=True),
+    Column("owner", Words(80)),
+    Column("joined_at", Utc, nullable=False),
+    Column("not_before", Utc),  # a call-back that is not to be tried yet
+    Column("passed", Json, nullable=False),  # phone -> when it was rung for this place in vain
+    CheckConstraint("kind IN ('caller', 'callback')", name="kind"),
+    CheckConstraint("kind = 'callback' OR owner IS NOT NULL", name="owned"),
+    CheckConstraint("(kind = 'callback') = (ticket IS NOT NULL)", name="ticket"),
+    Index(None, "joined_at"),
+    Index(None, "call_id"),
+)
+
+agent_log = Table(
+    "agent_log",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", Utc, nullable=False),
+    Column("phone", Words(32), nullable=False),
+    Column("staff_number", Words(32), nullable=False),
+    Column("hotline", Words(64), nullable=False),
+    Column("department", Words(64), nullable=False),
+    Column("call_id", Words(200), nullable=False),
+    Column("before", String(16), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("seconds", Float, nullable=False),  # how long the state before had lasted
+    Column("reason", Words(200), nullable=False),
+    Index(None, "phone", "at"),
+    Index(None, "before", "at"),
 )
