@@ -2,7 +2,8 @@
 
 `generate()` fills in `asterisk/extensions.conf` and adds the lines: one context
 [sansheng-lines] with every number, one context for each line. What comes out is one file
-that Asterisk includes.
+that Asterisk includes. `features()` is another: the codes that our own people may press in a
+conversation.
 
 Rules this module keeps:
 
@@ -18,7 +19,7 @@ Rules this module keeps:
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +33,10 @@ LONGEST = 120
 """Seconds that a message left without the service may last."""
 RING_PEOPLE = 8
 """Seconds that people are rung first, where a line does that: before the third ring."""
+BRIDGE = 15
+"""Seconds that an agent who has accepted waits for the caller's side, at most."""
+BACK = "back"
+"""The feature that ends a hold. The caller's channel waits for it, so it runs on the agent's."""
 
 _NUMBER = re.compile(r"\+?[0-9*#]{1,24}")
 _NAME = re.compile(r"[a-z0-9_]{1,40}")
@@ -39,6 +44,7 @@ _LANGUAGE = re.compile(r"[a-z]{2}(_[A-Z]{2})?")
 _PATH = re.compile(r"[\w ./@+=~:-]+")
 _ADDRESS = re.compile(r"[A-Za-z0-9.-]{1,253}:[0-9]{1,5}")
 _DIAL = re.compile(r"[A-Za-z]+/[A-Za-z0-9_.@/+*#-]{1,80}")
+_CODE = re.compile(r"[0-9*#]{1,10}")
 _HOLE = re.compile(r"(?<!\$)\{([a-z_]+)\}")
 
 
@@ -50,7 +56,8 @@ class Line:
     (`zh/LINE/LINE.maintenance.line`): `sorry` the apology of a line under maintenance, `leave`
     asks for a message after the beep, `kept` says thanks and goodbye, `goodbye` ends a
     conversation that a person has had with the caller. `people` are rung first for
-    `ring_people` seconds, as Asterisk dials them (`PJSIP/8001`).
+    `ring_people` seconds, as Asterisk dials them (`PJSIP/8001`). `features` are what an agent may
+    press in a conversation, each with its code.
     """
 
     name: str
@@ -62,6 +69,7 @@ class Line:
     language: str = "zh"
     people: tuple[str, ...] = ()
     ring_people: int = RING_PEOPLE
+    features: tuple[tuple[str, str], ...] = ()
 
 
 def generate(
@@ -93,12 +101,37 @@ def generate(
             "patience": _seconds("patience", patience),
             "quiet": _seconds("quiet", quiet),
             "longest": _seconds("longest", longest),
+            "bridge": _seconds("bridge", BRIDGE),
         },
     )
     head = "; Made by `sansheng dialplan`. Changes here are lost; change the hotlines instead.\n"
     numbers = [_numbers(line) for line in lines]
     contexts = [_context(line, sounds) for line in lines]
     return "\n".join([head, "[sansheng-lines]", *numbers, *contexts, fixed])
+
+
+def features(lines: Sequence[Line]) -> str:
+    """What stands in Asterisk's features.conf under [applicationmap]: every line's codes. A code
+    works in a conversation whose agent's leg allows it (`allowed`). Raises ValueError."""
+    _owners(lines)
+    rows = ["; Made by `sansheng dialplan`. Changes here are lost; change the hotlines instead."]
+    for line in lines:
+        for name, code in line.features:
+            whose = "self" if name == BACK else "peer"
+            rows.append(
+                f'{feature(line.name, name)} => {code},{whose},Gosub,"sansheng-feature,s,1({name})"'
+            )
+    return "\n".join(rows) + "\n"
+
+
+def feature(line: str, name: str) -> str:
+    """How Asterisk calls a feature of a line."""
+    return f"sansheng-{line}-{name}"
+
+
+def allowed(line: str, names: Iterable[str]) -> str:
+    """What an agent's leg is told (`DYNAMIC_FEATURES`) so that these features work."""
+    return "#".join(feature(line, name) for name in names)
 
 
 def fill(template: str, values: Mapping[str, str]) -> str:
@@ -171,6 +204,9 @@ def _owners(lines: Sequence[Line]) -> None:
         for person in line.people:
             _check(f"dial string of hotline {line.name}", person, _DIAL)
         _seconds(f"ring_people of hotline {line.name}", line.ring_people)
+        for name, code in line.features:
+            _check(f"name of a feature of hotline {line.name}", name, _NAME)
+            _check(f"code of feature {name} of hotline {line.name}", code, _CODE)
 
 
 def _check(what: str, value: str, pattern: re.Pattern[str]) -> None:

@@ -149,6 +149,7 @@ class Switch:
         self.lines = tuple(lines)
         self._write_lines()
         self.cli("dialplan reload")
+        self.cli("module reload features")
 
     # ------------------------------------------------------------ running
 
@@ -259,6 +260,7 @@ class Switch:
             self.lines, agi=self.agi, sounds=self.sounds, spool=self.spool, root=self.root
         )
         self._write("sansheng.conf", text)
+        self._write("sansheng-features.conf", dialplan.features(self.lines))
 
     def _folder(self, folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -372,11 +374,11 @@ def _lives(pid: int) -> bool:
 
 
 def _desk(name: str, port: int) -> str:
-    """A phone of one of our people. It is rung; what it dials goes nowhere."""
+    """A phone of one of our people. It is rung, and dials *81, *82 and the lines."""
     if not re.fullmatch(r"[a-z0-9_]{1,40}", name):
         raise ValueError(f"name of a desk {name!r} may not stand in a configuration")
     where = f"contact = sip:{name}@127.0.0.1:{port:d}" if port else "max_contacts = 1"
     return (
-        f"\n[{name}](phone)\ncontext = sansheng-lines\naors = {name}\n"
+        f"\n[{name}](phone)\ncontext = sansheng-agents\naors = {name}\n"
         f"\n[{name}]\ntype = aor\nremove_existing = yes\n{where}\n"
     )

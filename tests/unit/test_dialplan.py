@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ivr.dialplan import Line, fill, generate
+from ivr.dialplan import Line, allowed, features, fill, generate
 
 ROOT = Path(__file__).parents[2]
 EMS = Line(
@@ -143,8 +143,62 @@ exten => s,1,Answer()
 exten => wait,1,Answer()
  same => n,Wait(60)
  same => n,Hangup()
+exten => T,1,Hangup()
+[sansheng-agent]
+exten => s,1,Set(AGIEXITONHANGUP=yes)
+ same => n,Set(TIMEOUT(absolute)=7)
+ same => n,AGI(agi://10.0.0.1:9/leg,${SANSHENG_LEG})
+ same => n,GotoIf($["${SANSHENG_ACCEPTED}" = "1"]?wait)
+ same => n,Hangup()
+ same => n(wait),Set(TIMEOUT(absolute)=0)
+ same => n,Wait(15)
+ same => n,Hangup()
+exten => T,1,Hangup()
+[sansheng-feature]
+exten => s,1,AGI(agi://10.0.0.1:9/feature,${ARG1})
+ same => n,Return()
+[sansheng-agents]
+include => sansheng-lines
+exten => *81,1,Set(AGIEXITONHANGUP=yes)
+ same => n,Set(TIMEOUT(absolute)=30)
+ same => n,AGI(agi://10.0.0.1:9/agent,ready)
+ same => n,Hangup()
+exten => *82,1,Set(AGIEXITONHANGUP=yes)
+ same => n,Set(TIMEOUT(absolute)=30)
+ same => n,AGI(agi://10.0.0.1:9/agent,busy)
+ same => n,Hangup()
 exten => T,1,Hangup()"""
     )
+
+
+CODES = (("hold", "*1"), ("back", "*2"), ("harassment", "*39"))
+
+
+def test_the_codes_of_a_line_are_exactly_this() -> None:
+    assert (
+        features([EMS, replace(XJCA, features=CODES)])
+        == """\
+; Made by `sansheng dialplan`. Changes here are lost; change the hotlines instead.
+sansheng-xjca-hold => *1,peer,Gosub,"sansheng-feature,s,1(hold)"
+sansheng-xjca-back => *2,self,Gosub,"sansheng-feature,s,1(back)"
+sansheng-xjca-harassment => *39,peer,Gosub,"sansheng-feature,s,1(harassment)"
+"""
+    )
+    assert allowed("xjca", ["hold", "back"]) == "sansheng-xjca-hold#sansheng-xjca-back"
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        (("hold", "*1,self"), "code of feature hold of hotline xjca"),
+        (("hold", ""), "code of feature hold of hotline xjca"),
+        (('hold"', "*1"), "name of a feature of hotline xjca"),
+        (("hold\nx", "*1"), "name of a feature of hotline xjca"),
+    ],
+)
+def test_a_code_that_would_be_something_else_is_refused(bad: tuple[str, str], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        features([replace(XJCA, features=(bad,))])
 
 
 def test_no_lines_are_a_dialplan_too() -> None:
