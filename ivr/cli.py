@@ -24,7 +24,7 @@ import typer
 
 from ivr import logs, place
 from ivr.document import BadFile
-from ivr.showing import complain, err, out, show
+from ivr.showing import Refused, complain, err, one_of, out, show
 from ivr.store import StorageFailed
 
 app = typer.Typer(
@@ -50,11 +50,7 @@ GLOBAL = ("--root", "--database")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 LineOption = Annotated[str | None, typer.Option("--line", help="Only this line.")]
-Limit = Annotated[int, typer.Option(help="At most so many.")]
-
-
-class Refused(Exception):
-    """A command cannot do what it was asked; the message says why and what to do."""
+Limit = Annotated[int, typer.Option(min=1, help="At most so many.")]
 
 
 @app.callback()
@@ -151,7 +147,10 @@ def doctor(as_json: Json = False) -> None:
 @app.command()
 def live(as_json: Json = False) -> None:
     """The calls that are up now (通话中)."""
-    show(_asked({"ask": "live"}), as_json, "calls")
+    from ivr import listing
+
+    rows = _asked({"ask": "live"})
+    show(listing.live_brief(rows), as_json, "calls", whole=rows)
 
 
 @app.command()
@@ -170,14 +169,18 @@ def maintenance(
     """Let new calls hear the maintenance apology, or take them again (维护)."""
     if state not in ("on", "off"):
         raise Refused(f"'{state}' is neither on nor off")
-    from ivr import hotlines
-
-    known = hotlines.load(HERE.root).lines
-    if line and line not in known:
-        raise Refused(f"there is no line '{line}': choose one of {', '.join(known)}")
+    _known_line(line or None)
     request = {"ask": "maintenance", "on": state == "on", "lines": [line] if line else []}
     answer = _asked(request)
     out.print(f"under maintenance: {', '.join(answer['maintenance']) or 'no line'}")
+
+
+def _known_line(line: str | None, *others: str) -> None:
+    """Raises Refused if there is no such line."""
+    from ivr import listing
+
+    if line is not None:
+        one_of(line, [*listing.line_names(HERE.root), *others], "line")
 
 
 def _asked(request: dict[str, Any]) -> Any:
@@ -195,7 +198,8 @@ def calls(line: LineOption = None, limit: Limit = 100, as_json: Json = False) ->
     """Calls, the latest first (通话记录)."""
     from ivr import listing
 
-    rows = listing.calls(listing.open_store(HERE.database), line, limit)
+    _known_line(line)
+    rows = listing.calls(listing.look_back(HERE.database), line, limit)
     show(listing.calls_brief(rows), as_json, "calls", whole=rows)
 
 
@@ -207,7 +211,7 @@ def journal(
     from ivr import listing
 
     try:
-        show(listing.journal(listing.open_store(HERE.database), call), as_json, "entries")
+        show(listing.journal(listing.look_back(HERE.database), call), as_json, "entries")
     except listing.NoCall as error:
         raise Refused(str(error)) from error
 
@@ -218,7 +222,7 @@ def replay(call: Annotated[str, typer.Argument(help="The call's id, from `calls`
     from ivr import listing
 
     try:
-        done = listing.replayed(listing.open_store(HERE.database), call)
+        done = listing.replayed(listing.look_back(HERE.database), call)
     except listing.NoCall as error:
         raise Refused(str(error)) from error
     if done.difference is not None:
@@ -237,8 +241,12 @@ def messages(
 ) -> None:
     """What callers left; numbers are whole in --json only (留言)."""
     from ivr import listing
+    from ivr.messages import STATES
 
-    rows = listing.left(listing.open_store(HERE.database), line, state, limit)
+    _known_line(line)
+    if state is not None:
+        one_of(state, STATES, "state")
+    rows = listing.left(listing.look_back(HERE.database), line, state, limit)
     show(listing.left_masked(rows), as_json, "messages", whole=rows)
 
 
@@ -250,7 +258,8 @@ def lines(as_json: Json = False) -> None:
     """The lines, their numbers and their versions (热线)."""
     from ivr import listing
 
-    show(listing.lines(HERE.root), as_json, "lines")
+    rows = listing.lines(HERE.root)
+    show(listing.lines_brief(rows), as_json, "lines", whole=rows)
 
 
 @app.command()
@@ -258,6 +267,7 @@ def prompts(line: LineOption = None, as_json: Json = False) -> None:
     """What the lines say, and the file Asterisk plays for it (提示音)."""
     from ivr import listing
 
+    _known_line(line, "common")
     rows = listing.prompts(HERE.root, place.sounds(HERE.root), line or "")
     brief = [{k: row[k] for k in ("id", "text", "seconds", "recorded")} for row in rows]
     show(brief, as_json, "prompts", whole=rows)

@@ -5,6 +5,7 @@ Rules this module keeps:
 - Plain values in a fixed order; times are ISO 8601 in UTC.
 - Numbers of callers are masked to their last four digits, but for one place: the contact and the
   caller of a message are whole in `messages --json`, as somebody must ring them back.
+- What looks back makes no database: where there is none, it says so, and what to do.
 - What reads the database blocks.
 """
 
@@ -16,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import inspect
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -24,13 +26,25 @@ from ivr.call import Call, step
 from ivr.codec import encode
 from ivr.prompts import Library
 from ivr.redact import mask, redacted
-from ivr.store import Message, Store
+from ivr.store import Message, StorageFailed, Store
 
 Row = dict[str, Any]
 
 
+MADE = frozenset({"alembic_version", "calls", "journal"})
+"""Tables by which a database of ours is known, whatever its age."""
+MENDED = (
+    "give the right one with --database or SANSHENG_DATABASE; "
+    "a line makes its own when it is started (`make run`, `sansheng serve`)"
+)
+
+
 class NoCall(Exception):
     """There is no call of this id."""
+
+
+class NoDatabase(StorageFailed):
+    """There is no database to look back into."""
 
 
 def lines(root: Path) -> list[Row]:
@@ -46,6 +60,26 @@ def lines(root: Path) -> list[Row]:
         }
         for line in hotlines.load(root).lines.values()
     ]
+
+
+def lines_brief(rows: Sequence[Row]) -> list[Row]:
+    """The same for a table on a screen."""
+    return [
+        {
+            "line": row["line"],
+            "title": row["title"],
+            "numbers": row["numbers"],
+            "language": row["language"],
+            "rings": f"{row['answer_after']:g} s",
+            "version": row["version"],
+        }
+        for row in rows
+    ]
+
+
+def line_names(root: Path) -> list[str]:
+    """The lines there are, also while a mistake in a file keeps them from being used."""
+    return sorted(path.stem for path in (root / "flows/hotlines").glob("*.yaml"))
 
 
 def prompts(root: Path, sounds: Path, hotline: str = "") -> list[Row]:
@@ -70,15 +104,41 @@ def prompts(root: Path, sounds: Path, hotline: str = "") -> list[Row]:
 
 def open_store(url: str) -> Store:
     """The database with its tables; the folder of a SQLite file is made. Raises StorageFailed."""
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        return Store(url)  # which says what is wrong with it
-    if parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:"):
-        Path(str(parsed.database)).parent.mkdir(parents=True, exist_ok=True)
+    path = _file(url)
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
     store = Store(url)
     store.upgrade()
     return store
+
+
+def look_back(url: str) -> Store:
+    """The database that a service has made, brought up to date; none is made here.
+
+    Raises NoDatabase, StorageFailed.
+    """
+    path = _file(url)
+    if path is not None and not path.exists():
+        raise NoDatabase(f"there is no database {path}: {MENDED}")
+    store = Store(url)
+    with store.read() as connection:
+        ours = set(inspect(connection).get_table_names()) >= MADE
+    if not ours:
+        store.close()
+        raise NoDatabase(f"{store} is no database of a service: {MENDED}")
+    store.upgrade()
+    return store
+
+
+def _file(url: str) -> Path | None:
+    """The file of a SQLite database; None for any other, and for what is no address."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        return None  # which Store says better
+    if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
+        return None
+    return Path(str(parsed.database))
 
 
 def calls(store: Store, hotline: str | None, limit: int) -> list[Row]:
@@ -103,17 +163,34 @@ def calls(store: Store, hotline: str | None, limit: int) -> list[Row]:
 
 
 def calls_brief(rows: Sequence[Row]) -> list[Row]:
-    """The same for a table on a screen: local times, and only what one looks at first."""
+    """The same for a table on a screen: local times, and what one looks at first comes first."""
+    return [
+        {
+            "call": row["call"],
+            "at": _brief(row["offered_at"]),
+            "line": row["line"],
+            "caller": row["caller"],
+            "ended by": row["ended_by"] or "(is up)",
+            "rung": f"{row['rung']:.1f}",
+            "number": row["number"],
+            "record": {k: v for k, v in row["record"].items() if k != "ended_by"},
+            "problem": row["problem"],
+        }
+        for row in rows
+    ]
+
+
+def live_brief(rows: Sequence[Row]) -> list[Row]:
+    """Calls that are up, for a table on a screen."""
     return [
         {
             "call": row["call"],
             "line": row["line"],
-            "number": row["number"],
             "caller": row["caller"],
-            "at": _brief(row["offered_at"]),
-            "rung": round(row["rung"], 1),
-            "ended by": row["ended_by"] or "(is up)",
-            "record": {k: v for k, v in row["record"].items() if k != "ended_by"},
+            "state": row["state"],
+            "seconds": row["seconds"],
+            "waits for": row["waits_for"],
+            "since a sign of life": f"{row['since_sign_of_life']} s",
         }
         for row in rows
     ]
@@ -150,12 +227,12 @@ def left_masked(rows: Sequence[Row]) -> list[Row]:
             "message": row["message"],
             "line": row["line"],
             "kind": row["kind"],
-            "at": _brief(row["created_at"]),
             "due": _brief(row["due_at"]),
             "contact": mask(row["contact"] or row["caller"]),
+            "state": row["state"],
+            "at": _brief(row["created_at"]),
             "seconds": round(row["seconds"], 1),
             "quality": row["quality"],
-            "state": row["state"],
         }
         for row in rows
     ]

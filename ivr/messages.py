@@ -24,6 +24,8 @@ from ivr.hours import Hours
 from ivr.store import Call, Contact, Message, Store, write_rows
 from ivr.tables import calls, messages, recordings
 
+STATES = ("new", "taken", "done")
+"""How far people have come with a message."""
 OWN = ("contact", "recording", "quality", "staff_number", "item")
 """Values of a `Keep` that have a column of their own under the same name."""
 

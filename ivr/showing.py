@@ -3,22 +3,53 @@
 Rules this module keeps:
 
 - What was asked for goes to standard output, what is said about it to standard error.
-- The first column of a table is never broken: ids are there to be copied.
+- Headings and ids are never broken, however narrow the screen: ids are there to be copied. What
+  has no room beside them stands under its row, each value with its heading.
+- A sentence stays one line; where it is broken is the terminal's business.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 import typer
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 out = Console()
 err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+GAP = 2
+"""Cells between two columns."""
+FOLDED = 20
+"""Cells that a column needs to be folded within the table; with less, it goes under the rows."""
+INDENT = "    "
+"""Before what stands under a row."""
+
+
+class Refused(Exception):
+    """A command cannot do what it was asked; the message says why and what to do."""
+
+
+def one_of(value: str, known: Iterable[str], what: str) -> str:
+    """The value, if it is a known one. Raises Refused with the nearest, and all that are known."""
+    names = list(known)
+    if value in names:
+        return value
+    near = get_close_matches(value, names, 1)
+    guess = f"did you mean '{near[0]}'? " if near else ""
+    raise Refused(f"there is no {what} '{value}': {guess}choose one of {', '.join(names)}")
+
+
+def count(number: int, noun: str) -> str:
+    """`1 call`, `2 calls`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def show(rows: Sequence[dict[str, Any]], as_json: bool, title: str = "", whole: Any = None) -> None:
@@ -30,12 +61,65 @@ def show(rows: Sequence[dict[str, Any]], as_json: bool, title: str = "", whole: 
     if not rows:
         out.print(f"no {title or 'rows'}")
         return
-    table = Table(title=title or None)
-    for place_, name in enumerate(rows[0]):
-        table.add_column(name, overflow="fold", no_wrap=place_ == 0)
-    for row in rows:
-        table.add_row(*(_cell(value) for value in row.values()))
-    out.print(table)
+    table(rows, out)
+
+
+def table(rows: Sequence[dict[str, Any]], console: Console) -> None:
+    """Rows with the same keys, as wide as the console at most."""
+    names = [str(name) for name in rows[0]]
+    cells = [[_cell(value) for value in row.values()] for row in rows]
+    widths = [max(map(cell_len, column)) for column in zip(names, *cells, strict=True)]
+    needed = sum(widths) + GAP * (len(widths) - 1)
+    longest = max(range(len(widths)), key=widths.__getitem__)
+    room = console.width - (needed - widths[longest])
+    if needed <= console.width or (longest > 0 and room >= max(FOLDED, cell_len(names[longest]))):
+        _grid(names, cells, longest, console)
+    else:
+        _with_lines_below(names, cells, widths, console)
+
+
+def _grid(names: list[str], cells: list[list[str]], folded: int, console: Console) -> None:
+    grid = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
+    for place, name in enumerate(names):
+        grid.add_column(Text(name), overflow="fold", no_wrap=place != folded)
+    for row in cells:
+        grid.add_row(*map(Text, row))
+    console.print(grid)
+
+
+def _with_lines_below(
+    names: list[str], cells: list[list[str]], widths: list[int], console: Console
+) -> None:
+    beside, used = 1, widths[0]
+    while beside < len(widths) and used + GAP + widths[beside] <= console.width:
+        used += GAP + widths[beside]
+        beside += 1
+
+    def tell(row: list[str], style: str = "") -> None:
+        padded = [set_cell_size(cell, widths[place]) for place, cell in enumerate(row[:beside])]
+        console.print(Text((" " * GAP).join(padded).rstrip(), style), soft_wrap=True)
+
+    tell(names, "bold")
+    for row in cells:
+        tell(row)
+        told = [f"{names[at]}: {row[at]}" for at in range(beside, len(row)) if row[at]]
+        for line in _packed(told, max(1, console.width - len(INDENT)), console):
+            console.print(Text(INDENT + line), soft_wrap=True)
+
+
+def _packed(told: list[str], width: int, console: Console) -> Iterator[str]:
+    """As many on a line as fit; only what is longer than a line is broken."""
+    line = ""
+    for one in told:
+        if line and cell_len(line) + GAP + cell_len(one) <= width:
+            line += " " * GAP + one
+            continue
+        if line:
+            yield line
+        *full, line = (part.plain.rstrip() for part in Text(one).wrap(console, width))
+        yield from full
+    if line:
+        yield line
 
 
 def _cell(value: Any) -> str:
@@ -52,6 +136,6 @@ def complain(problems: Iterable[object], good: str) -> None:
     for problem in told:
         sys.stdout.write(f"{problem}\n")
     if told:
-        err.print(f"{len(told)} problems" if len(told) > 1 else "1 problem")
+        err.print(count(len(told), "problem"))
         raise typer.Exit(1)
     err.print(good)

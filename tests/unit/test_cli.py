@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.cells import cell_len
 
 from ivr import cli, listing
 from ivr.actions import Say
@@ -199,6 +201,15 @@ def test_a_replay_with_another_key_is_told_and_fails(
     ("words", "told"),
     [
         (["journal", "nobody"], "there is no journal of a call nobody"),
+        (["messages", "--state", "foo"], "there is no state 'foo': choose one of new, taken, done"),
+        (
+            ["messages", "--line", "nosuch"],
+            "there is no line 'nosuch': choose one of ems, infodesk",
+        ),
+        (["calls", "--line", "xcja"], "there is no line 'xcja': did you mean 'xjca'?"),
+        (["prompts", "--line", "nosuch"], "there is no line 'nosuch': choose one of ems"),
+        (["maintenance", "on", "lakal"], "there is no line 'lakal': did you mean 'lakala'?"),
+        (["calls", "--limit", "0"], "Invalid value for '--limit'"),
         (["replay", "nobody"], "there is no call nobody"),
         (["live"], "no service answers"),
         (["hangup", "c1"], "no service answers"),
@@ -220,6 +231,7 @@ def test_a_mistake_is_answered_with_a_sentence_and_code_2(
 ) -> None:
     monkeypatch.setenv("SANSHENG_CONTROL", str(tmp_path / "none.sock"))
     url = f"sqlite:///{tmp_path / 'z.db'}"
+    listing.open_store(url).close()
     code, _, err = sansheng(capsys, *words, "--root", root, "--database", url)
     assert code == 2
     assert told in err
@@ -255,17 +267,67 @@ def test_the_dialplan_is_printed_written_and_judged(
     assert (code, err) == (0, "the dialplan is clean\n")
 
 
-def test_the_environment_says_where_things_are(root: Path, tmp_path: Path) -> None:
+LOOKING_BACK = (["calls"], ["journal", "c1"], ["replay", "c1"], ["messages"])
+
+
+@pytest.mark.parametrize("words", LOOKING_BACK, ids=" ".join)
+def test_looking_back_makes_no_database(
+    capsys: pytest.CaptureFixture[str], root: Path, tmp_path: Path, words: list[str]
+) -> None:
+    missing = tmp_path / "deep/wrong.db"
+    url = f"sqlite:///{missing}"
+    code, out, err = sansheng(capsys, *words, "--root", root, "--database", url)
+    assert (code, out) == (2, "")
+    assert f"there is no database {missing}: give the right one with --database" in err
+    assert "make run" in err
+    assert not missing.parent.exists()
+
+
+@pytest.mark.parametrize("words", LOOKING_BACK, ids=" ".join)
+def test_somebody_elses_database_is_left_alone(
+    capsys: pytest.CaptureFixture[str], root: Path, tmp_path: Path, words: list[str]
+) -> None:
+    other = tmp_path / "other.db"
+    with sqlite3.connect(other) as connection:
+        connection.execute("CREATE TABLE calls (id)")
+    connection.close()
+    url = f"sqlite:///{other}"
+    code, _, err = sansheng(capsys, *words, "--root", root, "--database", url)
+    assert code == 2
+    assert "is no database of a service" in err
+    with sqlite3.connect(other) as connection:
+        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("calls",)]
+    connection.close()
+
+
+def test_the_environment_says_where_things_are(root: Path, tmp_path: Path, database: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "ivr.cli", "calls", "--json"],
         env={
             "SANSHENG_ROOT": str(root),
-            "SANSHENG_DATABASE": f"sqlite:///{tmp_path / 'deep/new.db'}",
+            "SANSHENG_DATABASE": database,
             "PATH": "/usr/bin:/bin",
         },
         capture_output=True,
         text=True,
         check=False,
     )
-    assert (done.returncode, done.stdout.strip()) == (0, "[]")
-    assert (tmp_path / "deep/new.db").exists()
+    assert done.returncode == 0
+    assert [row["call"] for row in json.loads(done.stdout)] == ["c1"]
+
+
+def test_a_piped_table_fits_eighty_columns(root: Path, database: str) -> None:
+    for name in ("calls", "messages", "lines"):
+        done = subprocess.run(
+            [sys.executable, "-m", "ivr.cli", name],
+            env={
+                "SANSHENG_ROOT": str(root),
+                "SANSHENG_DATABASE": database,
+                "PATH": "/usr/bin:/bin",
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert all(cell_len(line) <= 80 for line in done.stdout.splitlines()), done.stdout
+        assert "caller" in done.stdout.splitlines()[0] or name != "calls"
