@@ -26,7 +26,7 @@ from typing import Any
 
 from transitions import Machine
 
-from ivr import activities, guards
+from ivr import activities, guards, staff
 from ivr.activity import Activity
 from ivr.document import (
     BadFile,
@@ -42,6 +42,7 @@ from ivr.document import (
     whole,
 )
 from ivr.events import Values
+from ivr.staff import Staff
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 START = "call"
@@ -143,6 +144,7 @@ class Line:
     long_hold: float
     settings: Mapping[str, str]
     promises: Mapping[str, str]
+    staff: Staff
     lookups: Mapping[str, Lookup]
     flows: Mapping[str, Flow]
     prompts: Mapping[str, tuple[str, ...]]
@@ -388,6 +390,7 @@ _LINE_KEYS = (
     "lookups",
     "hold",
     "directory",
+    *staff.KEYS,
 )
 
 
@@ -433,6 +436,7 @@ class _LineCompiler:
         answer = self.trying(whole, ring["answer_after"], 0, 9) if "answer_after" in ring else 1
         late = self.trying(whole, ring["late_after"], 1, 9) if "late_after" in ring else 3
         long_hold = self.trying(seconds, hold["long"]) if "long" in hold else 180.0
+        people = self.trying(staff.parse, hotline)
         if self.problems:
             raise BadFile(self.problems)
         return Line(
@@ -448,6 +452,7 @@ class _LineCompiler:
             long_hold=long_hold,
             settings=settings,
             promises={str(k): str(v) for k, v in hotline.get("promises", Map()).items()},
+            staff=people,
             lookups=lookups,
             flows=flows,
             prompts=self.prompts,
