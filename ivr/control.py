@@ -180,7 +180,8 @@ async def ask(at: Path, request: dict[str, Any]) -> AsyncIterator[Any]:
     try:
         reader, writer = await asyncio.open_unix_connection(str(at), limit=1 << 20)
     except OSError as error:
-        raise NoService(f"no service answers at {at}: start it with `sansheng serve`") from error
+        what = f"no service answers at {at}: start a line with `make run`"
+        raise NoService(f"{what}, or `sansheng serve` beside your own Asterisk") from error
     try:
         writer.write((json.dumps(request) + "\n").encode())
         await writer.drain()

@@ -142,15 +142,20 @@ def _prompts(root: Path, sounds: Path) -> Iterator[Finding]:
     ]
     if missing:
         what = f"{len(missing)} files are not in {sounds} ({missing[0].name} …)"
-        yield Finding("prompts", "wrong", what, f"run `sansheng install-sounds {sounds}`")
+        fix = f"run `sansheng install-sounds {sounds}` (`make run` and `sansheng serve` do it too)"
+        yield Finding("prompts", "wrong", what, fix)
     elif not silent:
         yield Finding("prompts", "fine", f"{len(parts)}, all playable in {sounds}")
 
 
 def _database(url: str) -> Iterator[Finding]:
     try:
-        store = listing.open_store(url)
+        store = listing.look_back(url)
         count = len(listing.calls(store, None, 1000))
+    except listing.NoDatabase as error:
+        what, _, fix = str(error).partition(": ")
+        yield Finding("database", "note", what, fix)
+        return
     except (StorageFailed, OSError) as error:
         yield Finding("database", "wrong", str(error), "see docs/data.md; is the address right?")
         return
@@ -225,6 +230,13 @@ def _manager(settings: Settings) -> Iterator[Finding]:
         return
     host, port = settings.manager
     without = "without it: keys only, voices are heard late, nobody can be rung"
+    try:
+        socket.create_connection((host, port), timeout=2).close()
+    except OSError as error:
+        what = f"nobody listens at {host}:{port} ({error.strerror or error}); {without}"
+        fix = "start Asterisk: `make run`, or your own (its manager.conf says where it listens)"
+        yield Finding("manager (AMI)", "note", what, fix)
+        return
     problem, apart = asyncio.run(_login(settings, host, port))
     if problem:
         fix = "give the account in asterisk/manager.conf a password, and SANSHENG_MANAGER_SECRET"
@@ -266,8 +278,11 @@ def _asterisk(root: Path) -> Iterator[Finding]:
     """The modules that are loaded, as far as we may ask."""
     ask = _console(root)
     if ask is None:
-        fix = "run doctor where Asterisk runs, as a user who may use `asterisk -rx`"
-        yield Finding("Asterisk", "note", "its console cannot be asked from here", fix)
+        fix = (
+            "start one with `make run`; if yours runs already, run doctor on its machine, "
+            "as a user who may use `asterisk -rx`"
+        )
+        yield Finding("Asterisk", "note", "none runs here that we may ask", fix)
         return
     version = ask("core show version").split(" built ")[0].strip()
     loaded = ask("module show")

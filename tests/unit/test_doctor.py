@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import socket
+import threading
 from pathlib import Path
 
 import pytest
 
-from ivr import doctor
+from ivr import doctor, listing
 from ivr.doctor import Finding, examine
 
 
@@ -32,8 +34,17 @@ def test_a_bare_root_has_no_audio_and_no_service(copy: Path) -> None:
     assert findings["flows and texts"].state == "fine"
     assert findings["prompts"].state == "wrong"
     assert "make prompts" in findings["prompts"].fix
-    assert findings["database"].state == "fine"
     assert findings["spool"].state == "fine"
+
+
+def test_where_no_database_is_yet_none_is_made(copy: Path) -> None:
+    finding = found(copy)["database"]
+    assert finding.state == "note"
+    assert f"there is no database {copy / 'x.db'}" in finding.what
+    assert "make run" in finding.fix
+    assert not (copy / "x.db").exists()
+    listing.open_store(f"sqlite:///{copy / 'x.db'}").close()
+    assert found(copy)["database"].state == "fine"
 
 
 def test_a_mistake_in_a_flow_is_named(copy: Path) -> None:
@@ -76,6 +87,47 @@ def test_nobody_at_the_service_port_is_wrong(copy: Path) -> None:
         )
     assert finding.state == "wrong"
     assert "make run" in finding.fix
+
+
+def test_where_no_asterisk_runs_the_advice_is_to_start_one(copy: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: nobody else gets it either
+        at = f"127.0.0.1:{taken.getsockname()[1]}"
+        settings = doctor.settings_from(copy, "sqlite://", "127.0.0.1:4573", at, 1, {})
+        (finding,) = doctor._manager(settings)
+    assert "nobody listens" in finding.what
+    assert "make run" in finding.fix
+    assert "password" not in finding.fix
+
+
+def test_a_manager_that_refuses_us_wants_a_password(copy: Path) -> None:
+    done = threading.Event()
+
+    def refuse(listener: socket.socket) -> None:
+        listener.settimeout(0.1)
+        while not done.is_set():
+            with contextlib.suppress(OSError):
+                peer, _ = listener.accept()
+                with peer:
+                    peer.settimeout(2)
+                    peer.sendall(b"Asterisk Call Manager/11.0.0\r\n")
+                    while action := peer.recv(4096).decode():
+                        number = action.partition("ActionID: ")[2].partition("\r\n")[0]
+                        answer = f"Response: Error\r\nActionID: {number}\r\n"
+                        peer.sendall(f"{answer}Message: Authentication failed\r\n\r\n".encode())
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        at = f"127.0.0.1:{listener.getsockname()[1]}"
+        settings = doctor.settings_from(copy, "sqlite://", "127.0.0.1:4573", at, 1, {})
+        refusing = threading.Thread(target=refuse, args=(listener,))
+        refusing.start()
+        try:
+            (finding,) = doctor._manager(settings)
+        finally:
+            done.set()
+            refusing.join()
+    assert "Authentication failed" in finding.what
+    assert "password" in finding.fix
 
 
 def test_a_finding_shows_its_mending() -> None:
