@@ -366,7 +366,7 @@ class _Turn:
     def keep(self, kind: str, values: Values, within: str) -> None:
         number = self._next_id()
         self.awaited.add(number)
-        promise = self.line.promises.get(within, "") if within else ""
+        promise = self.line.tickets.promise(kind, within) if within else ""
         self.actions.append(actions.Keep(number, kind, values, promise))
 
 

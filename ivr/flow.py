@@ -26,7 +26,7 @@ from typing import Any
 
 from transitions import Machine
 
-from ivr import activities, guards, staff
+from ivr import activities, guards, staff, ticket_rules
 from ivr.activity import Activity
 from ivr.document import (
     BadFile,
@@ -145,6 +145,7 @@ class Line:
     settings: Mapping[str, str]
     promises: Mapping[str, str]
     staff: Staff
+    tickets: ticket_rules.Rules
     lookups: Mapping[str, Lookup]
     flows: Mapping[str, Flow]
     prompts: Mapping[str, tuple[str, ...]]
@@ -385,6 +386,7 @@ _LINE_KEYS = (
     "ring",
     "hours",
     "promises",
+    "tickets",
     "settings",
     "states",
     "lookups",
@@ -437,6 +439,7 @@ class _LineCompiler:
         late = self.trying(whole, ring["late_after"], 1, 9) if "late_after" in ring else 3
         long_hold = self.trying(seconds, hold["long"]) if "long" in hold else 180.0
         people = self.trying(staff.parse, hotline)
+        tickets = self.trying(ticket_rules.parse, hotline)
         if self.problems:
             raise BadFile(self.problems)
         return Line(
@@ -453,6 +456,7 @@ class _LineCompiler:
             settings=settings,
             promises={str(k): str(v) for k, v in hotline.get("promises", Map()).items()},
             staff=people,
+            tickets=tickets,
             lookups=lookups,
             flows=flows,
             prompts=self.prompts,

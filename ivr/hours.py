@@ -72,7 +72,7 @@ class Within:
     @classmethod
     def read(cls, text: str) -> Within:
         """Raises BadFile, with the text's place if it has one."""
-        match = _WITHIN.fullmatch(text.strip())
+        match = _WITHIN.fullmatch(text.strip()) if isinstance(text, str) else None
         if match is None or not int(match[1]):
             raise bad(
                 text,
@@ -226,9 +226,16 @@ class Hours:
 
 
 def parse(hotline: Map) -> Hours:
-    """The hours of a line, from its keys `zone` and `hours`. Raises BadFile."""
+    """The hours of a line, from its keys `zone` and `hours`; its `promises` are read as well, so
+    that no call is the first to find a mistake in them. Raises BadFile."""
     problems: list[Problem] = []
     zone = _zone(hotline, problems)
+    promises = hotline.get("promises", Map())
+    for within in promises.values() if isinstance(promises, Map) else ():
+        try:
+            Within.read(within)
+        except BadFile as error:
+            problems += error.problems
     at = hotline.get("hours", Map())
     if not isinstance(at, Map):
         raise bad(at, "F103", "hours take settings", 'write {open: {mon-fri: "08:30-17:00"}}')
