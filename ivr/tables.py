@@ -300,3 +300,79 @@ agent_log = Table(
     Index(None, "phone", "at"),
     Index(None, "before", "at"),
 )
+
+# ---------------------------------------------------------------- tickets (see ivr.tickets)
+
+tickets = Table(
+    "tickets",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("message_id", String(64), ForeignKey("messages.id"), unique=True),
+    Column("call_id", Words(200)),
+    Column("hotline", Words(64), nullable=False),
+    Column("kind", Words(32), nullable=False),
+    Column("urgency", String(16), nullable=False),
+    Column("complexity", String(16), nullable=False),
+    Column("grade", String(16), nullable=False),
+    Column("owner", Words(32), nullable=False),
+    Column("taken_by", Words(32), nullable=False),
+    Column("state", String(24), nullable=False),
+    Column("asked", Json, nullable=False),
+    Column("caller", Words(200), nullable=False),
+    Column("contact", Words(200), nullable=False),
+    Column("staff_number", Words(32), nullable=False),
+    Column("recording", Words(80), nullable=False),
+    Column("surname_recording", Words(80), nullable=False),
+    Column("promised", Words(32), nullable=False),
+    Column("opened_at", Utc, nullable=False),
+    Column("due_at", Utc, nullable=False),
+    Index(None, "state", "due_at"),
+    Index(None, "call_id"),
+)
+
+# text is what is hashed, so every column is text as it stands, times included
+ticket_history = Table(
+    "ticket_history",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("ticket", String(16), nullable=False),
+    Column("at", String(32), nullable=False),
+    Column("what", String(32), nullable=False),
+    Column("who", String(64), nullable=False),
+    Column("data", Text, nullable=False),
+    Column("hash", String(64), nullable=False),
+    Index(None, "ticket", "seq"),
+)
+
+ticket_head = Table(
+    "ticket_head",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("length", Integer, nullable=False),
+    Column("hash", String(64), nullable=False),
+    CheckConstraint("id = 1", name="single"),
+)
+
+ticket_announcements = Table(
+    "ticket_announcements",
+    metadata,
+    Column("ticket", String(16), ForeignKey("tickets.id"), primary_key=True),
+    Column("threshold", String(16), primary_key=True),
+    Column("claimed_at", Utc, nullable=False),
+    Column("told_at", Utc),
+    Column("webhook", String(16), nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("next_at", Utc),
+    CheckConstraint("webhook IN ('none', 'owed', 'done', 'given_up')", name="webhook"),
+)
+
+disclosures = Table(
+    "disclosures",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", Utc, nullable=False),
+    Column("what", Words(64), nullable=False),
+    Column("who", Words(32), nullable=False),
+    Column("reason", Words(200), nullable=False),
+    Column("rows", Integer, nullable=False),
+)
