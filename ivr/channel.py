@@ -9,6 +9,9 @@ Rules this module keeps:
   time left, a prompt from where it stopped.
 - Without the doorbell, waiting is cut into slices of `SLICE`; then keys work and voices do not.
   What was known of a voice is forgotten with the connection that told us of it.
+- In a conversation (`EXEC Bridge`) there is no doorbell and nothing is heard by us; it ends when
+  one of the two leaves. What an agent's feature code asks for is done by a channel of its own
+  (`visit`), while this one waits in its conversation.
 - A key always becomes an event. If nobody wants anything else because of it, what it cut goes on.
 - Before each activity Asterisk is told how long we may take at most (`TIMEOUT(absolute)`), so
   that a service that freezes is noticed by the dialplan (the caller then hears its apology).
@@ -30,10 +33,11 @@ import structlog
 
 from ivr import actions
 from ivr.actions import Foreground
-from ivr.agi import Gone, Reply, Session
+from ivr.agi import Gone, Reply, Session, application_arguments
 from ivr.clock import Clock, Timer
 from ivr.events import (
     Answered,
+    BridgeOver,
     Event,
     HeardOut,
     HungUp,
@@ -63,6 +67,8 @@ MUSIC_WAIT = 10.0
 lost meanwhile, and so much later a service that froze is noticed."""
 SPEECH_WAIT = 2.0
 """Longest single wait while the caller speaks, for the same reason."""
+LONGEST_TALK = 7200.0
+"""Longest conversation; Asterisk ends it after that, should nobody else."""
 LATE = 0.25
 """Seconds after a timer at which a wait ends by itself, if no doorbell ended it."""
 
@@ -104,6 +110,9 @@ class Surroundings(Protocol):
     def next_timer(self) -> float: ...
     def recording_begins(self, name: str, what: str) -> None: ...
     async def take(self, what: str, slices: Sequence[str]) -> Taken: ...
+    async def lend(self, recording: str, seconds: float) -> tuple[str, float] | None: ...
+    async def give_back(self, path: str) -> None: ...
+    def agent(self, leg: int) -> str: ...
     def ring_doorbell(self, channel: str) -> None: ...
 
 
@@ -170,7 +179,7 @@ class Channel:
                     continue
                 self._doing = action
                 await self._do(action)
-                if isinstance(action, actions.HangUp):
+                if isinstance(action, actions.HangUp | actions.HandOver | actions.Resume):
                     return
         except Gone:
             self._hung_up()
@@ -179,6 +188,19 @@ class Channel:
             if self._watchdog is not None:
                 self._watchdog.cancel()
             self.hearing.close()
+
+    async def visit(self, asked: Event) -> None:
+        """Have the caller's ear in the middle of a conversation, because of what was `asked`,
+        until the machine resumes it. If the machine wants nothing, it is resumed at once."""
+        try:
+            await self._detect_talking()
+            self._post(asked)
+            await self._decided()
+        except Gone:
+            self._hung_up()
+        if self._wanted is None:
+            self.want(actions.Resume(0))
+        await self.run()
 
     # -- what is done
 
@@ -201,6 +223,14 @@ class Channel:
                 await self._play_music(action)
             case actions.Record():
                 await self._record(action)
+            case actions.PlayRecording():
+                await self._play_recording(action)
+            case actions.Bridge():
+                await self._bridge(action)
+            case actions.Resume():
+                await self._resume()
+            case actions.HandOver():
+                await self._session.command("SET VARIABLE", "SANSHENG_ACCEPTED", "1")
             case actions.HangUp():
                 await self._hang_up()
 
@@ -219,22 +249,30 @@ class Channel:
         await self._grace(0)
         await self._session.command("ANSWER")
         rung = round(self._around.rung(), 3)
+        await self._detect_talking()
+        self._post(Answered(action.id, rung))
+
+    async def _detect_talking(self) -> None:
         detect = f"{round(1000 * DETECTOR_QUIET)},{self._around.threshold or THRESHOLD}"
         await self._session.command("SET VARIABLE", "TALK_DETECT(set)", detect)
-        self._post(Answered(action.id, rung))
 
     async def _say(self, action: actions.Say) -> None:
         parts = self._around.parts(action.prompt, dict(action.slots))
         await self._grace(sum(part.seconds for part in parts))
         self._music = False
         for part in parts:
-            if not await self._play(action, part):
+            played = await self._play(action, str(self._around.sounds / part.path))
+            if played is None:
+                log.error("a prompt cannot be played", prompt=action.prompt, path=part.path)
+                await self._apologise(action)
+                self._post(Unplayable(action.id))
+            if not played:
                 return
         self._post(Said(action.id))
 
-    async def _play(self, action: actions.Say, part: Part) -> bool:
-        """Play one part; False when something else is wanted or the prompt failed."""
-        path = str(self._around.sounds / part.path)
+    async def _play(self, action: Foreground, path: str) -> bool | None:
+        """Play one file to its end; False when something else is wanted, or nobody is there, by
+        now; None if it cannot be played."""
         offset = 0
         while True:
             if self._superseded(action):
@@ -243,15 +281,28 @@ class Channel:
             if reply.result == 0:
                 return not self._superseded(action)
             if reply.result == -1:
-                if await self._session.alive():
-                    log.error("a prompt cannot be played", prompt=action.prompt, path=part.path)
-                    await self._apologise(action)
-                    self._post(Unplayable(action.id))
-                return False
+                return None if await self._session.alive() else False
             await self._key(reply)
             if self._superseded(action):
                 return False
             offset = reply.endpos or 0
+
+    async def _play_recording(self, action: actions.PlayRecording) -> None:
+        lent = await self._around.lend(action.recording, action.seconds)
+        if lent is None:
+            self._post(Unplayable(action.id))
+            return
+        path, seconds = lent
+        try:
+            await self._grace(seconds)
+            played = await self._play(action, path)
+        finally:
+            await self._around.give_back(path)
+        if played is None:
+            log.error("a recording cannot be played", path=path)
+            self._post(Unplayable(action.id))
+        elif played:
+            self._post(Said(action.id))
 
     async def _apologise(self, action: actions.Say) -> None:
         """A caller never hears silence because of us."""
@@ -374,6 +425,35 @@ class Channel:
         return await self._command(
             "RECORD FILE", path, "wav", "#" + BELL, round(length * 1000), 0, *beep, silence
         )
+
+    async def _bridge(self, action: actions.Bridge) -> None:
+        """Let the caller and an agent talk, until one of them leaves."""
+        await self._session.command("SET VARIABLE", "TALK_DETECT(remove)", "")
+        self.hearing.forget()
+        await self._session.command("SET VARIABLE", "SANSHENG_STAGE", "bridged")
+        await self._grace(LONGEST_TALK)
+        began = self._clock.now()
+        # `x`: an agent whose caller has left is hung up
+        whom = application_arguments(self._around.agent(action.leg), "x")
+        await self._session.command("EXEC", "Bridge", whom)
+        talked = self._clock.now() - began
+        result = await self._session.command("GET VARIABLE", "BRIDGERESULT")
+        if not await self._session.alive():
+            self._hung_up()
+            return
+        await self._grace(0)
+        await self._session.command("SET VARIABLE", "SANSHENG_STAGE", "")
+        await self._detect_talking()
+        if result.data == "SUCCESS":
+            self._post(BridgeOver(action.id, "agent", round(talked, 3)))
+        else:
+            log.warning("a conversation did not begin", result=result.data)
+            self._post(BridgeOver(action.id, "failed"))
+
+    async def _resume(self) -> None:
+        """Give the caller back to the conversation below."""
+        await self._session.command("SET VARIABLE", "TALK_DETECT(remove)", "")
+        await self._grace(LONGEST_TALK)
 
     async def _hang_up(self) -> None:
         await self._session.command("SET VARIABLE", "SANSHENG_DONE", "1")

@@ -5,7 +5,10 @@ Rules this module keeps:
 - Everything that happens is an event in one inbox; events due at the same instant are taken in
   the order of `ivr.events.precedence`. Each is journalled, then its actions are journalled, then
   they are carried out.
-- What leaves the call (a message kept, a promise) is done only after the journal is committed.
+- What leaves the call (a message kept, a promise, a phone rung) is done only after the journal
+  is committed.
+- A feature code pressed in a conversation opens a second session on the caller's channel. The
+  newest has the caller's ear; the one below waits in its conversation until the newest resumes.
 - Timers, lookups and keeping run beside the caller's channel and answer with events. What was to
   be kept is kept, also if the caller hangs up that very moment.
 - An error of ours never leaves a caller in silence: the session is closed without the mark that
@@ -18,11 +21,10 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
@@ -30,59 +32,35 @@ from ivr import actions, store
 from ivr.agi import Session
 from ivr.call import Call, step
 from ivr.channel import Channel, Part, Taken
-from ivr.clock import Clock, Timer
+from ivr.clock import Timer
 from ivr.events import (
+    AgentFailed,
     EndAsked,
     Event,
+    FeatureAsked,
+    HungUp,
     LookupFailed,
     Offered,
     Stored,
     StoreFailed,
+    Summoned,
+    Surveyed,
     TimerFired,
     Voice,
     precedence,
 )
 from ivr.flow import Line
-from ivr.journal import Entry, Journal
+from ivr.house import House, Library
+from ivr.journal import Entry
 from ivr.replay import Fold
 from ivr.store import StorageFailed
 
 log = structlog.get_logger("call")
 
 
-class Desk(Protocol):
-    """Who takes recordings out of the spool and keeps messages."""
-
-    async def take(self, call: store.Call, what: str, slices: Sequence[str]) -> Taken: ...
-    async def keep(self, call: store.Call, line: Line, wish: actions.Keep) -> str: ...
-
-
-class House(Protocol):
-    """The service around a call."""
-
-    clock: Clock
-    journal: Journal
-    desk: Desk
-    sounds: Path
-    spool: Path
-    threshold: int
-    on_entry: Callable[[Driver, Event | actions.Action], None] | None
-
-    @property
-    def bells(self) -> int: ...
-    async def look_up(self, call: store.Call, line: Line, wish: actions.LookUp) -> Event: ...
-    def ring_doorbell(self, channel: str) -> None: ...
-
-
-class Library(Protocol):
-    """What is said."""
-
-    def parts(self, line: str, prompt: str, slots: dict[str, str]) -> Sequence[Part]: ...
-    def text(self, line: str, prompt: str, slots: dict[str, str]) -> str: ...
-
-
 class Driver:
-    """Drives one call on one AGI session."""
+    """Drives one call on one AGI session: a caller's, begun by `Offered`, or that of one of our
+    own people, begun by `Summoned`."""
 
     def __init__(
         self,
@@ -91,17 +69,17 @@ class Driver:
         library: Library,
         session: Session,
         row: store.Call,
-        offered: Offered,
+        first: Offered | Summoned,
     ) -> None:
         self._house = house
         self.line = line
         self.library = library
         self._session = session
-        self._offered = offered
+        self._first = first
         self._call = Call()
         self._fold = Fold(row)
         self._began = house.clock.now()
-        self._base = offered.rung
+        self._base = first.rung if isinstance(first, Offered) else 0.0
         self._seq = 0
         self._inbox: list[tuple[int, int, Event]] = []
         self._arrivals = 0
@@ -111,12 +89,15 @@ class Driver:
         self._keeping: list[asyncio.Task[None]] = []
         self._due: dict[int, float] = {}
         self._over = asyncio.Event()
+        self._gone = False
+        self._ended = False
         self._failed: Exception | None = None
         self.last_sign = house.clock.now()
         self.clock, self.sounds, self.spool = house.clock, house.sounds, house.spool
         self.threshold = house.threshold
         self.channel = Channel(session, self, self.post)
         self.channel.on_voice = self._voice
+        self._visits: list[Channel] = []
 
     # -- what others may know and ask
 
@@ -124,6 +105,11 @@ class Driver:
     def row(self) -> store.Call:
         """The call's record so far."""
         return self._fold.call
+
+    @property
+    def ear(self) -> Channel:
+        """The session that has the caller's ear now."""
+        return self._visits[-1] if self._visits else self.channel
 
     @property
     def elapsed(self) -> float:
@@ -141,7 +127,7 @@ class Driver:
 
     async def run(self) -> None:
         """Carry the call to its end."""
-        self.post(self._offered)
+        self.post(self._first)
         self._drain()
         speaking = asyncio.create_task(self.channel.run())
         over = asyncio.create_task(self._over.wait())
@@ -158,7 +144,11 @@ class Driver:
             self._cut_short(f"an error of ours: {type(error).__name__}")
             raise
         finally:
+            self._ended = True
+            for visit in self._visits:
+                visit.stop()
             self._session.close()
+            self._house.people.over(self._fold.call)
             under_way = (speaking, over, *self._tasks.values())
             for task in under_way:
                 if task not in self._keeping:
@@ -166,6 +156,17 @@ class Driver:
             await asyncio.gather(*under_way, return_exceptions=True)
             for timer in self._timers.values():
                 timer.cancel()
+
+    async def interrupt(self, session: Session, feature: str) -> None:
+        """The agent has pressed a feature code: be the caller's ear until the machine resumes
+        the conversation."""
+        visit = Channel(session, self, self.post)
+        visit.on_voice = self._voice
+        self._visits.append(visit)
+        try:
+            await visit.visit(FeatureAsked(feature))
+        finally:
+            self._visits.remove(visit)
 
     async def _finish(self, speaking: asyncio.Task[None]) -> None:
         """What is still under way when nobody listens any more: a hang-up of ours, a message."""
@@ -202,7 +203,11 @@ class Driver:
     # -- events in
 
     def post(self, event: Event) -> None:
-        """Something happened."""
+        """Something happened. A call that has ended hears nothing more, and a caller who has
+        left leaves once, whichever session says so first."""
+        if self._ended or (isinstance(event, HungUp) and self._gone):
+            return
+        self._gone = self._gone or isinstance(event, HungUp)
         self._arrivals += 1
         heapq.heappush(self._inbox, (precedence(event), self._arrivals, event))
         if not self._draining:
@@ -251,11 +256,12 @@ class Driver:
     # -- actions out
 
     def _carry_out(self, wish: actions.Action) -> None:
+        people = self._house.people
         match wish:
             case actions.Foreground():
                 if isinstance(wish, actions.Say):
                     self.last_sign = self.clock.now()
-                self.channel.want(wish)
+                self.ear.want(wish)
             case actions.SetTimer(id=number, seconds=seconds):
                 self._due[number] = self.clock.now() + seconds
                 self._timers[number] = self.clock.call_later(
@@ -273,6 +279,19 @@ class Driver:
             case actions.Keep(id=number):
                 self._begin(number, self._keep(wish))
                 self._keeping.append(self._tasks[number])
+            case actions.Survey(id=number):
+                self._begin(number, self._survey(wish))
+            case actions.JoinLine():
+                people.join(self._fold.call, self.line, wish, self.post)
+            case actions.LeaveLine():
+                people.leave(self._fold.call, self.line, wish)
+            case actions.RingAgent(id=number):
+                self._begin(number, self._ring(wish))
+            case actions.CancelRing(id=number):
+                self._tasks[number].cancel()  # if it waits for the journal still
+                people.cancel(self._fold.call, wish)
+            case actions.Release():
+                people.release(self._fold.call, self.line, wish)
             case actions.Note() | actions.Ignored():
                 pass
 
@@ -291,6 +310,23 @@ class Driver:
             log.exception("a lookup failed in a way of its own", lookup=wish.name)
             event = LookupFailed(wish.id, type(error).__name__)
         self.post(event)
+
+    async def _survey(self, wish: actions.Survey) -> None:
+        try:
+            event: Event = await self._house.people.survey(self._fold.call, self.line, wish)
+        except Exception:
+            log.exception("who is there cannot be found out", department=wish.department)
+            event = Surveyed(wish.id, staffed=False)
+        self.post(event)
+
+    async def _ring(self, wish: actions.RingAgent) -> None:
+        try:
+            await self._house.journal.committed(self._fold.call.id)
+        except StorageFailed as error:
+            log.error("nobody is rung: it cannot be journalled", why=str(error))
+            self.post(AgentFailed(wish.id, "failed"))
+        else:
+            self._house.people.ring(self._fold.call, self.line, wish, self.post)
 
     async def _keep(self, wish: actions.Keep) -> None:
         call = self._fold.call
@@ -337,6 +373,18 @@ class Driver:
         with self.clock.busy("a recording"):
             return await self._house.desk.take(self._fold.call, what, slices)
 
+    async def lend(self, recording: str, seconds: float) -> tuple[str, float] | None:
+        with self.clock.busy("a recording to be played"):
+            return await self._house.lender.lend(recording, seconds)
+
+    async def give_back(self, path: str) -> None:
+        with self.clock.busy("a recording that was played"):
+            await self._house.lender.give_back(path)
+
+    def agent(self, leg: int) -> str:
+        """What Asterisk calls the phone of the agent who was rung with this id."""
+        return self._house.people.channel_of(self._fold.call, leg)
+
     def ring_doorbell(self, channel: str) -> None:
         self._house.ring_doorbell(channel)
 
@@ -345,9 +393,9 @@ class Driver:
     def talking(self, started: bool, seconds: float = 0.0) -> None:
         """Talk detection on this channel."""
         if started:
-            self.channel.hearing.started()
+            self.ear.hearing.started()
         else:
-            self.channel.hearing.stopped(seconds)
+            self.ear.hearing.stopped(seconds)
 
 
 def row(

@@ -33,6 +33,7 @@ from ivr.events import Event, LookupFailed
 from ivr.flow import Line
 from ivr.hotlines import Hotlines
 from ivr.journal import Writer
+from ivr.lending import Lending
 from ivr.manager import Manager, ManagerDown, ManagerRefused
 from ivr.server import Service
 from ivr.spool import Spool
@@ -132,6 +133,11 @@ async def _serve(settings: Settings, loaded: Hotlines, database: Store) -> None:
             hotlines=loaded,
             journal=journal,
             desk=(desk := Desk(database, spool, clock)),
+            lender=(
+                lending := Lending(
+                    settings.recordings, settings.service_spool, settings.spool, clock
+                )
+            ),
             lookups=LookUps(loaded, clock, settings.root),
             sounds=settings.sounds,
             spool=settings.spool,
@@ -145,6 +151,7 @@ async def _serve(settings: Settings, loaded: Hotlines, database: Store) -> None:
         host, port = settings.agi
         # a second service started by mistake must find the port taken before it touches anything
         service.bind(host, port)
+        await clock.in_executor(lending.clear)
         await desk.close_calls(settings.system)
         manager = await _manager(settings, service, ending)
         ending.push_async_callback(service.close)

@@ -29,11 +29,13 @@ import structlog
 from ivr import actions, driver, journal, store
 from ivr.agi import Gone, Session
 from ivr.clock import Clock
-from ivr.driver import Desk, Driver
+from ivr.driver import Driver
 from ivr.events import Event
 from ivr.flow import Line
 from ivr.hearing import THRESHOLD
 from ivr.hotlines import Hotlines
+from ivr.house import Desk, Lender, Nobody, People
+from ivr.lending import NothingLent
 from ivr.manager import ManagerDown, ManagerRefused
 from ivr.redact import mask
 
@@ -75,6 +77,8 @@ class Service:
     most: int = MOST_CALLS
     threshold: int = THRESHOLD
     bell: Bell | None = None
+    people: People = field(default_factory=Nobody)
+    lender: Lender = field(default_factory=NothingLent)
     other_scripts: Mapping[str, Callable[[Session], Coroutine[Any, Any, None]]] = field(
         default_factory=dict
     )
