@@ -7,8 +7,8 @@ Rules this module keeps:
   stuck: silence, a wrong key, a spoken answer, a lookup that fails.
 - Every outcome of an invoked flow is taken by somebody; every state can be reached, and can
   reach an end; a choice has a way that is always open.
-- Every prompt that can be said exists in every line that can say it, and no text holds a
-  phrase that the documents ban (LKL-B3, HNTV-7, INF-8).
+- Every prompt that can be said, by a flow or by a feature code, exists in every line that can
+  say it, and no text holds a phrase that the documents ban (LKL-B3, HNTV-7, INF-8).
 - Problems are ordered by file and line, each told once.
 """
 
@@ -16,17 +16,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
 from itertools import product
 
 from ivr.activity import Choose, End
 from ivr.asking import Ask
-from ivr.document import Map, Problem, problem
+from ivr.document import Map, Problem, Seq, Text, Value, problem
 from ivr.flow import START, Flow, Invoke, Line, State
 
 OPTIONAL = frozenset({"hung_up", "end_asked", "person", "noise"})
 """Triggers that a state may leave to others, or to nobody."""
 GIVEN = {"quality": ("quiet", "noisy", "clipped")}
 """Slots whose values come from outside the flows."""
+NEAR = 0.75
+"""How alike two names must be for one to be a misspelling of the other."""
 _SLOT = re.compile(r"\{([a-z0-9_]+)\}")
 
 
@@ -154,14 +157,12 @@ def _invocations(line: Line) -> Iterator[Problem]:
 
 def _prompts(line: Line) -> Iterator[Problem]:
     values = _slot_values(line)
-    for state in _reachable(line, set(values) | _facts(line)):
+    for flow, state in _reachable(line, set(values) | _facts(line)):
         if state.activity is not None:
             for template in state.activity.prompts():
                 for name in sorted(_expand(template, values)):
                     if name not in line.prompts:
-                        what = f"line '{line.name}' has no prompt '{name}' for '{state.name}'"
-                        fix = f"add {name}: to prompts/{line.name}.yaml"
-                        yield problem(state.at, "F501", what, fix)
+                        yield _missing(line, flow, state, template, name)
     known = set(values) | _facts(line)
     for name, slots in line.prompts.items():
         for slot in slots:
@@ -171,7 +172,37 @@ def _prompts(line: Line) -> Iterator[Problem]:
                 yield problem(line.document, "F505", what, fix)
 
 
-def _reachable(line: Line, known: set[str]) -> Iterator[State]:
+def _missing(line: Line, flow: Flow, state: State, template: str, name: str) -> Problem:
+    near = get_close_matches(name, line.prompts, 2, NEAR)
+    guess = f"did you mean {' or '.join(map(repr, near))}? else " if near else ""
+    what = f"line '{line.name}' has no prompt '{name}' for '{state.name}'"
+    fix = f"{guess}add {name}: to prompts/{line.name}.yaml"
+    return problem(_written(line, flow, state, template, name), "F501", what, fix)
+
+
+def _written(line: Line, flow: Flow, state: State, template: str, name: str) -> Text:
+    """Where a prompt's name was written: in the line's own file if it stands there, else where
+    the state does."""
+    own = line.document.get("states", {}).get(flow.name, {}).get(state.name)
+    for text in _texts(line.document):
+        if text == name:
+            return text
+    return next((text for text in _texts(own) if text == template), state.at)
+
+
+def _texts(value: Value | None) -> Iterator[Text]:
+    """Every scalar in a document, keys aside."""
+    if isinstance(value, Text):
+        yield value
+    elif isinstance(value, Map):
+        for one in value.values():
+            yield from _texts(one)
+    elif isinstance(value, Seq):
+        for one in value:
+            yield from _texts(one)
+
+
+def _reachable(line: Line, known: set[str]) -> Iterator[tuple[Flow, State]]:
     """The states that calls of this line can come to, its settings being what they are."""
     flows, left = {START}, [START]
     while left:
@@ -182,7 +213,7 @@ def _reachable(line: Line, known: set[str]) -> Iterator[State]:
                 ahead[row.source].add(row.dest)
         for name in sorted(_closure({flow.initial}, ahead)):
             state = flow.states[name]
-            yield state
+            yield flow, state
             if state.invoke is not None and state.invoke.flow in line.flows.keys() - flows:
                 flows.add(state.invoke.flow)
                 left.append(state.invoke.flow)

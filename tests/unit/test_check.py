@@ -246,6 +246,8 @@ def test_the_shipped_files_have_no_problems():
         ("answer_after: 1", "answer_after: on", "F104"),
         ('"1010": {entry: opening.department}', '"1010": {entrance: opening.department}', "F102"),
         ("- {say: silence.no_sound}", "- {say: silence.no_sounds}", "F501"),
+        ("{entry: opening.department}", "{entry: opening.departmnet}", "F501"),
+        ("answer: answer.expiry}", "answer: answer.expirey}", "F501"),
     ],
 )
 def test_a_broken_hotline_is_told_at_its_line(old, new, code, copied):
@@ -260,8 +262,9 @@ def test_a_broken_hotline_is_told_at_its_line(old, new, code, copied):
         path.write_text(whole, encoding="utf-8")
     assert len(told) == 1, told
     assert f" {code} " in told[0]
-    if code != "F501":  # a prompt is told at the state that says it
-        assert told[0].startswith(f"flows/hotlines/xjca.yaml:{line} ")
+    assert told[0].startswith(f"flows/hotlines/xjca.yaml:{line} ")
+    if code == "F501":
+        assert f"did you mean '{old.rpartition(' ')[2].strip('}')}'" in told[0]
 
 
 # ---------------------------------------------------------------- wording
