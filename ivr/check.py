@@ -163,6 +163,12 @@ def _prompts(line: Line) -> Iterator[Problem]:
                 for name in sorted(_expand(template, values)):
                     if name not in line.prompts:
                         yield _missing(line, flow, state, template, name)
+    for feature in line.staff.features.values():
+        for name in feature.says:
+            if name not in line.prompts:
+                what = f"line '{line.name}' has no prompt '{name}' for the code {feature.code}"
+                fix = f"add {name}: to prompts/{line.name}.yaml"
+                yield problem(line.document["features"][feature.name], "F502", what, fix)
     known = set(values) | _facts(line)
     for name, slots in line.prompts.items():
         for slot in slots:

@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ivr import staff
+from ivr.check import check
 from ivr.document import BadFile
 from ivr.files import parse
+from ivr.flow import body, compile_line, from_body
 from ivr.staff import Agent, Department, Feature, Staff, Transfer
 
 FILE = """\
@@ -26,6 +28,16 @@ features:
   back: {code: "*2"}
   slow: {code: "*31", say: sentence.slow}
   harassment: {code: "*39", steps: [sentence.warning, sentence.end]}
+"""
+
+FLOW = """\
+flow: call
+initial: saying
+states:
+  - {name: saying, say: {prompt: menu}}
+  - {name: ending, end: {}}
+transitions:
+  - {trigger: said, source: saying, dest: ending}
 """
 
 
@@ -167,3 +179,21 @@ def test_of_the_codes_that_are_taken_none_begins_another(codes: list[str]) -> No
     every = [*found, staff.READY, staff.BUSY]
     for place, code in enumerate(every):
         assert not any(other.startswith(code) for other in every[:place] + every[place + 1 :])
+
+
+def test_a_feature_that_says_what_the_line_cannot_say_is_told_by_the_check() -> None:
+    flows = {"call": parse(FLOW, "flows/call.yaml")}
+    hotline = parse(f'hotline: x\nnumbers: {{"1": {{}}}}\n{FILE}', "flows/hotlines/x.yaml")
+    prompts = dict.fromkeys(("menu", "sentence.slow", "sentence.end"), ())
+    told = check(compile_line(hotline, flows, prompts))
+    assert len(told) == 1, told
+    problem = told[0]
+    assert str(problem).startswith("flows/hotlines/x.yaml:14 F502 ")
+    assert "'sentence.warning'" in problem.sentence
+    assert check(compile_line(hotline, flows, {**prompts, "sentence.warning": ()})) == []
+
+
+def test_a_line_that_is_replayed_has_the_staff_of_its_day() -> None:
+    flows = {"call": parse(FLOW, "flows/call.yaml")}
+    hotline = parse(f'hotline: x\nnumbers: {{"1": {{}}}}\n{FILE}', "flows/hotlines/x.yaml")
+    assert from_body(body(hotline, flows, {"menu": ()})).staff == read(FILE)
