@@ -14,6 +14,8 @@ from typing import Any
 
 from ivr.activity import Activity, Choice, Choose, End, Keep, PickUp, Ring
 from ivr.asking import Ask, Collect
+from ivr.bridging import Bridge
+from ivr.briefing import Brief, HandOver, Part
 from ivr.document import (
     BadFile,
     Map,
@@ -28,6 +30,7 @@ from ivr.document import (
 )
 from ivr.events import Values
 from ivr.speaking import Ladder, Say, Step
+from ivr.transferring import Survey, Transfer
 from ivr.waiting import Record, Wait
 
 KEYS = "0123456789*#"
@@ -100,6 +103,22 @@ def _steps(value: Value) -> tuple[Step, ...]:
     return tuple(steps)
 
 
+def _parts(value: Value) -> tuple[Part, ...]:
+    if not isinstance(value, Seq) or not value:
+        raise bad(value, "F134", "a note needs parts", "write [{say: prompt, needs: slot}, …]")
+    parts = []
+    for item in value:
+        if not isinstance(item, Map) or "say" not in item:
+            raise bad(item, "F134", "a part of a note says something", "write {say: prompt}")
+        problems = known_keys(item, (field.name for field in fields(Part)))
+        if problems:
+            raise BadFile(problems)
+        words = {str(key): _text(item[key]) for key in item if key != "seconds"}
+        length = {"seconds": seconds(item["seconds"])} if "seconds" in item else {}
+        parts.append(Part(**words, **length))  # type: ignore[arg-type]
+    return tuple(parts)
+
+
 def _range(value: Value) -> tuple[int, int]:
     least, dash, most = _text(value).partition("-")
     if not isinstance(value, Text):
@@ -117,13 +136,18 @@ READERS: Mapping[str, Callable[[Any], Any]] = {
     "tuple[int, int]": _range,
     "tuple[str, ...]": _names,
     "tuple[Step, ...]": _steps,
+    "tuple[Part, ...]": _parts,
     "tuple[tuple[str, Choice], ...]": _choices,
 }
 """How a setting is read, by the type of its field."""
 
 REGISTRY: Mapping[str, type[Activity]] = {
     kind.name: kind
-    for kind in (Choose, Ring, PickUp, End, Keep, Say, Ladder, Ask, Collect, Record, Wait)
+    for kind in (
+        *(Choose, Ring, PickUp, End, Keep),
+        *(Say, Ladder, Ask, Collect, Record, Wait),
+        *(Survey, Transfer, Bridge, Brief, HandOver),
+    )
 }
 
 
@@ -140,7 +164,9 @@ def activity(kind: type[Activity], at: Map) -> Activity:
         raise BadFile(problems)
     values = {str(name): READERS[allowed[name]](value) for name, value in at.items()}
     made = kind(**values)
-    missing = [p for p in ("prompt", "steps", "into", "what") if getattr(made, p, "x") in ("", ())]
+    missing = [
+        p for p in ("prompt", "steps", "parts", "into", "what") if getattr(made, p, "x") in ("", ())
+    ]
     if kind is Record and "prompt" in missing:
         missing.remove("prompt")
     if missing:

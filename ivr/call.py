@@ -11,6 +11,9 @@ Rules this module keeps:
 - Triggers wait in a queue and are fired one after another, never from a callback
   (run to completion).
 - Every action that is answered has a new id; an answer whose id is no longer awaited is ignored.
+  One that is answered several times stays awaited until its last answer; an agent who has
+  accepted stays held, and so does their leg, until they are given back.
+- The leg of an agent who is rung is a small call of its own, with a flow of its own.
 - One thing at a time is done with the caller's ear and mouth: a new foreground action takes the
   place of the one before, whose answer is then no longer awaited.
 - The state holds no times: timers are ids, and whoever drives the call keeps the clock.
@@ -25,8 +28,19 @@ from dataclasses import dataclass, replace
 from ivr import actions
 from ivr.actions import Action
 from ivr.activity import Memory
-from ivr.events import Answer, Answered, EndAsked, Event, HungUp, Offered, Values
-from ivr.flow import START, Flow, Line
+from ivr.events import (
+    AgentAccepted,
+    Answer,
+    Answered,
+    EndAsked,
+    Event,
+    HungUp,
+    Offered,
+    Progress,
+    Summoned,
+    Values,
+)
+from ivr.flow import LEG, START, Flow, Line
 
 MOST_TRIGGERS = 200
 """Triggers in one step; a flow that fires more goes round in a circle (our bug)."""
@@ -51,7 +65,8 @@ class Call:
 
     `pending` is a key that was pressed over a prompt and is the first digit of the next answer.
     `foreground` is the id of the action that has the caller's ear; `awaited` are the other ids
-    whose answers still matter. `gone`: the caller has hung up. `over`: nothing more will happen.
+    whose answers still matter. `leg` is the ring by which an agent's phone is held, 0 for none.
+    `gone`: the caller has hung up. `over`: nothing more will happen.
     """
 
     frames: tuple[Frame, ...] = ()
@@ -61,6 +76,7 @@ class Call:
     foreground: int = 0
     awaited: tuple[int, ...] = ()
     last_id: int = 0
+    leg: int = 0
     gone: bool = False
     over: bool = False
 
@@ -109,6 +125,8 @@ class _Turn:
         self.foreground = call.foreground
         self.awaited = set(call.awaited)
         self.last_id = call.last_id
+        self.leg = call.leg
+        self.staff = line.staff
         self.gone = call.gone
         self.over = call.over
         self.queue: deque[str] = deque()
@@ -124,6 +142,7 @@ class _Turn:
             foreground=self.foreground,
             awaited=tuple(sorted(self.awaited)),
             last_id=self.last_id,
+            leg=self.leg,
             gone=self.gone,
             over=self.over,
         )
@@ -134,6 +153,8 @@ class _Turn:
         """Let one event happen."""
         if isinstance(event, Offered):
             self.offered(event)
+        elif isinstance(event, Summoned):
+            self.summoned(event)
         elif self.over or not self.frames:
             self.ignore("the call is over")
         elif isinstance(event, HungUp):
@@ -165,20 +186,30 @@ class _Turn:
         )
         self.begin(START)
 
+    def summoned(self, event: Summoned) -> None:
+        if self.frames:
+            self.ignore("summoned twice")
+            return
+        self.written = True
+        self.slots.update(event.values)
+        self.begin(LEG)
+
     def expects(self, event: Answer) -> bool:
         if event.id == self.foreground:
             self.foreground = 0
-            return True
-        if event.id in self.awaited:
             self.awaited.discard(event.id)
             return True
-        return False
+        if event.id not in self.awaited:
+            return False
+        if not isinstance(event, Progress | AgentAccepted):
+            self.forget(event.id)
+        return True
 
     def hung_up(self) -> None:
         self.gone = True
         self.foreground = 0
         self.saying = False
-        self.note("ended_by", "caller")
+        self.note("ended_by", "agent" if self.frames[0].flow.name == LEG else "caller")
         frame = self.frames[-1]
         activity = frame.flow.states[frame.state].activity
         if self.handles("hung_up"):
@@ -343,9 +374,15 @@ class _Turn:
         self.actions.append(actions.SetTimer(number, name, length))
         return number
 
+    def forget(self, number: int) -> None:
+        """Nothing that answers this id matters any more."""
+        self.awaited.discard(number)
+        if number == self.leg:
+            self.leg = 0
+
     def cancel_timer(self, number: int) -> None:
         if number in self.awaited:
-            self.awaited.discard(number)
+            self.forget(number)
             self.actions.append(actions.CancelTimer(number))
 
     def look_up(self, name: str) -> int:
@@ -357,7 +394,7 @@ class _Turn:
 
     def cancel_look_up(self, number: int) -> None:
         if number in self.awaited:
-            self.awaited.discard(number)
+            self.forget(number)
             self.actions.append(actions.CancelLookUp(number))
 
     def lookup_limit(self, name: str) -> float:
@@ -368,6 +405,58 @@ class _Turn:
         self.awaited.add(number)
         promise = self.line.tickets.promise(kind, within) if within else ""
         self.actions.append(actions.Keep(number, kind, values, promise))
+
+    # -- people
+
+    def _ask_for(self, action: actions.Survey | actions.JoinLine | actions.RingAgent) -> int:
+        self.awaited.add(action.id)
+        self.actions.append(action)
+        return action.id
+
+    def survey(self, department: str, staff_number: str) -> int:
+        return self._ask_for(actions.Survey(self._next_id(), department, staff_number))
+
+    def join_line(self, department: str, staff_number: str) -> int:
+        return self._ask_for(actions.JoinLine(self._next_id(), department, staff_number))
+
+    def leave_line(self, number: int, ticket: str) -> None:
+        if number in self.awaited:
+            self.forget(number)
+            self.actions.append(actions.LeaveLine(number, ticket))
+
+    def ring_agent(self, agent: str, note: Values, reference: str, length: float) -> int:
+        ring = actions.RingAgent(self._next_id(), agent, note, reference, length)
+        self.leg = self._ask_for(ring)
+        return self.leg
+
+    def cancel_ring(self, number: int) -> None:
+        if number in self.awaited:
+            self.forget(number)
+            self.actions.append(actions.CancelRing(number))
+
+    def release(self, agent: str, outcome: str) -> None:
+        self.actions.append(actions.Release(agent, outcome))
+
+    def bridge(self, leg: int) -> int:
+        number = self._next_id()
+        # still awaited when a feature code gives us the caller's ear meanwhile
+        self.awaited.add(number)
+        self._foreground(actions.Bridge(number, leg))
+        return number
+
+    def resume(self) -> None:
+        self._foreground(actions.Resume(self._next_id()))
+
+    def hand_over(self) -> None:
+        self.actions.append(actions.HandOver(self._next_id()))
+        self.finish()
+
+    def play_recording(self, recording: str, length: float) -> None:
+        self._foreground(actions.PlayRecording(self._next_id(), recording, length))
+
+
+IDS = ("lookup", "limit", "sign", "survey", "line", "ring", "bridge", "leg")
+"""The fields of memories that hold ids."""
 
 
 def canonical(call: Call) -> Call:
@@ -380,7 +469,7 @@ def canonical(call: Call) -> Call:
             return None
         found = {
             name: names.get(getattr(memory, name), 0)
-            for name in ("lookup", "limit", "sign")
+            for name in IDS
             if isinstance(getattr(memory, name, None), int)
         }
         return replace(memory, **found) if found else memory
@@ -389,7 +478,8 @@ def canonical(call: Call) -> Call:
     return replace(
         call,
         frames=tuple(replace(frame, memory=renamed(frame.memory)) for frame in call.frames),
-        foreground=top if call.foreground else 0,
+        foreground=names.get(call.foreground, top) if call.foreground else 0,
         awaited=tuple(range(1, top)),
         last_id=top,
+        leg=names.get(call.leg, 0),
     )

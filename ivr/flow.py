@@ -47,6 +47,8 @@ from ivr.staff import Staff
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 START = "call"
 """The flow in which every call begins."""
+LEG = "briefing"
+"""The flow in which the leg of an agent begins, who has been rung for a caller."""
 SETTINGS: Mapping[str, tuple[str, ...]] = {
     "keys_for_the_unheard": ("yes", "no"),
     "rating": ("yes", "no"),

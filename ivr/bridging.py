@@ -1,0 +1,267 @@
+"""The conversation of a caller with an agent: what we do while the two talk.
+
+Rules this module keeps:
+
+- The agent asks us by feature codes: to keep the caller on hold, which needs the caller's consent
+  by key, or to say a prescribed sentence. Both end by giving the caller back to the agent.
+- A caller on hold hears from us every `every` seconds, from start to start, and an apology when
+  the agent is back; never a return without a word (LKL-1.3, XJCA-6.3a).
+- A caller whose agent hangs up hears nothing more from inside the conversation; what comes next
+  is the flow's. An agent who does not come back within the line's `hold_limit` is let go, and
+  the caller is told to the flow as abandoned (XJCA-5l).
+- The agent and the agent's phone are held from the moment `transfer` hands them on until the
+  conversation is over, and given back exactly once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from ivr.activity import Activity, Memory, Turn
+from ivr.asking import TIMES_SPOKEN
+from ivr.events import (
+    AgentGone,
+    BridgeOver,
+    Event,
+    FeatureAsked,
+    HeardOut,
+    Key,
+    Said,
+    Silence,
+    TimerFired,
+    Unplayable,
+    Voice,
+)
+from ivr.staff import BACK, HOLD
+
+TALKING = "talking"
+ASKING, HINT, PAUSE, HEARING = "asking", "hint", "pause", "hearing"
+HOLDING, THANKING = "holding", "thanking"
+SENTENCE, ENDING = "sentence", "ending"
+CONSENT = (ASKING, HINT, PAUSE, HEARING)
+"""The stages of the question whether the caller would wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class BridgeMemory(Memory):
+    """`bridge` and `leg` are the ids of what is held, `agent` the staff number of the agent who
+    is; `gone`: that agent has hung up. `stage` is what the caller hears now, TALKING when that is
+    the agent. `quiet`: nothing is being said. `asked` and `spoken` count how often the caller was
+    asked to wait, and answered in words. `back`: the agent wants the caller back. `heard` counts
+    how often each sentence with several forms has been said. `abandoned`: the agent never came
+    back from a hold."""
+
+    bridge: int
+    leg: int
+    agent: str
+    sign: int = 0
+    limit: int = 0
+    stage: str = TALKING
+    quiet: bool = True
+    spoke: bool = False
+    asked: int = 0
+    spoken: int = 0
+    back: bool = False
+    gone: bool = False
+    abandoned: bool = False
+    heard: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Bridge(Activity):
+    """Let the caller talk to the agent who has accepted, and do what the agent's feature codes
+    ask for. `talked` seconds are set as a slot."""
+
+    name: ClassVar[str] = "bridge"
+    ask: str = ""
+    hint: str = ""
+    begin: str = ""
+    music: str = "default"
+    sign_of_life: str = ""
+    thanks: str = ""
+    every: float = 30.0
+    pause: float = 5.0
+    silence_prompts: int = 2
+
+    def triggers(self) -> frozenset[str]:
+        return frozenset({"over", "failed", "abandoned", "ended"})
+
+    def prompts(self) -> Iterator[str]:
+        return iter((self.ask, self.hint, self.begin, self.sign_of_life, self.thanks))
+
+    def enter(self, turn: Turn) -> Memory:
+        turn.take_pending()
+        leg = turn.leg
+        return BridgeMemory(bridge=turn.bridge(leg), leg=leg, agent=turn.slot("agent"))
+
+    def handle(self, turn: Turn, memory: BridgeMemory, event: Event) -> Memory:
+        match event:
+            case BridgeOver():
+                return self._over(turn, memory, event)
+            case AgentGone(agent=agent) if agent == memory.agent:
+                turn.forget(memory.leg)
+                return self._settle(turn, replace(memory, leg=0, gone=True))
+            case FeatureAsked(feature=feature):
+                return self._feature(turn, memory, feature)
+            case _ if memory.stage == TALKING:
+                turn.ignore("the two are talking")
+            case Said() | Unplayable() if memory.spoke:
+                turn.hear_out()
+                return replace(memory, spoke=False)
+            case Said() | Unplayable() | HeardOut():
+                return self._said(turn, replace(memory, quiet=True))
+            case TimerFired(id=number) if number == memory.limit:
+                return self._abandon(turn, memory)
+            case TimerFired():
+                turn.say(self.sign_of_life, voice=False)
+                sign = turn.set_timer("sign_of_life", self.every)
+                return replace(memory, sign=sign, quiet=False, spoke=False)
+            case Silence():
+                return self._ask_again(turn, memory)
+            case Key(digit=digit) if memory.stage in CONSENT:
+                return self._answer(turn, memory, digit)
+            case Voice() if memory.stage in CONSENT:
+                turn.hear_out()
+                return replace(memory, stage=HEARING, quiet=False)
+            case Voice() if memory.stage == HOLDING and not memory.quiet:
+                return replace(memory, spoke=True)
+            case Key() | Voice():
+                pass
+            case _:
+                turn.ignore("unhandled")
+        return memory
+
+    # -- what the agent asks for
+
+    def _feature(self, turn: Turn, memory: BridgeMemory, name: str) -> BridgeMemory:
+        if name == BACK:
+            if memory.stage == HOLDING or memory.stage in CONSENT:
+                return self._settle(turn, self._untimed(turn, replace(memory, back=True)))
+            turn.ignore("nobody is on hold")
+            return memory
+        if memory.stage != TALKING:
+            turn.ignore("the caller is listening to us already")
+            return memory
+        if name == HOLD:
+            turn.say(self.ask, voice=True)
+            return replace(memory, stage=ASKING, quiet=False)
+        feature = turn.staff.features.get(name)
+        if feature is None or not feature.says:
+            return self._resume(turn, memory)
+        times = dict(memory.heard).get(name, 0)
+        last = feature.is_last(times)
+        if feature.ends:
+            turn.note(name, "ended" if last else "warned")
+        turn.say(feature.saying(times), voice=False)
+        more = {name: times + 1} if times + 1 < len(feature.says) else {}
+        heard = tuple(sorted((dict(memory.heard) | more).items()))
+        return replace(memory, stage=ENDING if last else SENTENCE, quiet=False, heard=heard)
+
+    # -- what follows when nothing is being said
+
+    def _said(self, turn: Turn, memory: BridgeMemory) -> BridgeMemory:
+        if memory.stage == HEARING:
+            memory = replace(memory, spoken=memory.spoken + 1)
+            if memory.spoken >= TIMES_SPOKEN:
+                return self._refused(turn, memory)
+        if memory.stage == ENDING:
+            turn.fire("ended")
+            return memory
+        if memory.stage in (SENTENCE, THANKING):
+            return self._resume(turn, memory)
+        if memory.gone or memory.back or memory.abandoned:
+            return self._settle(turn, memory)
+        if memory.stage in (ASKING, HEARING):
+            turn.say(self.hint, voice=True)
+            return replace(memory, stage=HINT, quiet=False)
+        if memory.stage == HINT:
+            turn.listen(self.pause)
+            return replace(memory, stage=PAUSE)
+        turn.music(self.music)
+        return memory
+
+    def _settle(self, turn: Turn, memory: BridgeMemory) -> BridgeMemory:
+        """The agent is back, or gone: once nothing is being said, the caller is given back, with a
+        word of apology if there was a hold and there is an agent."""
+        if not memory.quiet or memory.stage == TALKING:
+            return memory
+        memory = self._untimed(turn, memory)
+        if memory.stage == HOLDING and not memory.gone and not memory.abandoned:
+            turn.say(self.thanks, voice=False)
+            return replace(memory, stage=THANKING, quiet=False)
+        return self._resume(turn, memory)
+
+    def _resume(self, turn: Turn, memory: BridgeMemory) -> BridgeMemory:
+        turn.resume()
+        return replace(
+            memory, stage=TALKING, quiet=True, spoke=False, asked=0, spoken=0, back=False
+        )
+
+    # -- consent, and the hold
+
+    def _answer(self, turn: Turn, memory: BridgeMemory, digit: str) -> BridgeMemory:
+        if digit == "2":
+            return self._refused(turn, memory)
+        if digit == "*":
+            turn.say(self.ask, voice=True)
+            return replace(memory, stage=ASKING, quiet=False)
+        if digit != "1":
+            return self._ask_again(turn, memory)
+        turn.note("consent", "given")
+        if memory.gone or memory.back:
+            return self._resume(turn, memory)
+        turn.say(self.begin, voice=False)
+        return replace(
+            memory,
+            stage=HOLDING,
+            quiet=False,
+            sign=turn.set_timer("sign_of_life", self.every),
+            limit=turn.set_timer("limit", turn.staff.transfer.hold_limit),
+        )
+
+    def _ask_again(self, turn: Turn, memory: BridgeMemory) -> BridgeMemory:
+        """Silence is no consent; who does not answer talks on."""
+        memory = replace(memory, asked=memory.asked + 1)
+        if memory.asked >= self.silence_prompts:
+            return self._refused(turn, memory)
+        turn.say(self.ask, voice=True)
+        return replace(memory, stage=ASKING, quiet=False)
+
+    def _refused(self, turn: Turn, memory: BridgeMemory) -> BridgeMemory:
+        turn.note("consent", "refused")
+        return self._resume(turn, memory)
+
+    def _abandon(self, turn: Turn, memory: BridgeMemory) -> BridgeMemory:
+        """The agent does not come back from a hold."""
+        turn.note("hold", "abandoned")
+        turn.cancel_ring(memory.leg)
+        turn.release(memory.agent, "dropped")
+        return self._settle(turn, replace(memory, leg=0, agent="", abandoned=True))
+
+    def _untimed(self, turn: Turn, memory: BridgeMemory) -> BridgeMemory:
+        turn.cancel_timer(memory.sign)
+        turn.cancel_timer(memory.limit)
+        return replace(memory, sign=0, limit=0)
+
+    # -- the end
+
+    def _over(self, turn: Turn, memory: BridgeMemory, event: BridgeOver) -> BridgeMemory:
+        turn.forget(memory.leg)
+        turn.set("talked", str(round(event.talked)))
+        if memory.agent:
+            turn.release(memory.agent, "failed" if event.reason == "failed" else "talked")
+        if memory.abandoned:
+            turn.fire("abandoned")
+        else:
+            turn.fire("failed" if event.reason == "failed" else "over")
+        return replace(memory, bridge=0, leg=0, agent="")
+
+    def leave(self, turn: Turn, memory: BridgeMemory) -> None:
+        turn.cancel_timer(memory.sign)
+        turn.cancel_timer(memory.limit)
+        turn.forget(memory.bridge)
+        turn.cancel_ring(memory.leg)
+        if memory.agent:
+            turn.release(memory.agent, "talked")
