@@ -16,6 +16,9 @@ CORE = (
     "call",
     "flow",
     "etiquette",
+    "explore",
+    "chances",
+    "outside",
     "guards",
     "activities",
     "activity",
@@ -34,6 +37,7 @@ CORE = (
 
 ALLOWED = {
     "__future__",
+    "array",
     "collections",
     "collections.abc",
     "dataclasses",
