@@ -115,11 +115,12 @@ def call(
     keys: Annotated[str, typer.Option(help="Press these by itself: '..2#sh', . waits 1 s.")] = "",
     fake: Annotated[bool, typer.Option("--fake", help="Over a fake Asterisk.")] = False,
     wav: Annotated[Path | None, typer.Option(help="Where the audio heard goes.")] = None,
+    withheld: Annotated[bool, typer.Option("--withheld", help="Show no number.")] = False,
 ) -> None:
     """A telephone in the terminal: 0-9 * # are keys, s speaks, h hangs up (电话)."""
     from ivr import terminal
 
-    wish = terminal.Wish(HERE.root, line, server, caller, keys, wav)
+    wish = terminal.Wish(HERE.root, line, server, caller, keys, wav, withheld)
     try:
         ended = terminal.fake(wish, out) if fake else terminal.real(wish, out)
     except terminal.CannotCall as error:

@@ -258,10 +258,10 @@ class Run:
 
     async def watch(self) -> None:
         """Show every call as it goes, until cancelled. Raises CannotRun if the service dies."""
-        at = place.control_socket(self.root)
+        at, teller = place.control_socket(self.root), watching.Teller()
         with contextlib.suppress(control.NoService):
             async for event in control.ask(at, {"ask": "watch"}):
-                sentence = watching.sentence(event)
+                sentence = teller.sentence(event)
                 if sentence:
                     self.out.print(sentence, highlight=False, soft_wrap=True)
         raise CannotRun(f"the service has ended by itself; it said: {self._last_words()}")

@@ -31,10 +31,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from ivr import control, hotlines, place, stimuli, watching
+from ivr.directory import normal
 from ivr.ear import Ear
 from ivr.hotlines import Hotlines
 from ivr.phone import NotAnswered, Phone, PhoneCall
-from ivr.redact import mask
 from ivr.serve import address
 
 SPEAK = 2.0
@@ -47,8 +47,8 @@ CALLER = "13800138000"
 """Who calls, if nobody else is wished for."""
 PATIENCE = 60.0
 """Seconds to ring until we give up."""
-
-
+KEYS = "0123456789*#sh."
+"""What may be typed."""
 SOON = 6.0
 """Seconds within which a line must at least ring."""
 NOBODY = "nobody answers there: is `make run` running? (--server says where)"
@@ -63,7 +63,8 @@ class CannotCall(Exception):
 @dataclass(frozen=True, slots=True)
 class Wish:
     """What the person at the terminal asked for. `line` is a name or a number; `server` is
-    HOST:PORT of SIP, or "" for the line that runs here; `keys` "" means the keyboard."""
+    HOST:PORT of SIP, or "" for the line that runs here; `keys` "" means the keyboard; `caller` ""
+    means `CALLER`, unless the number is `withheld`."""
 
     root: Path
     line: str
@@ -71,6 +72,23 @@ class Wish:
     caller: str = ""
     keys: str = ""
     wav: Path | None = None
+    withheld: bool = False
+
+    @property
+    def number(self) -> str:
+        """The number to call from, "" if it is withheld."""
+        return "" if self.withheld else self.caller or CALLER
+
+    def check(self) -> None:
+        """Raises CannotCall for what cannot be done."""
+        unknown = sorted(set(self.keys) - set(KEYS))
+        if unknown:
+            signs = " ".join(map(repr, unknown))
+            raise CannotCall(
+                f"--keys knows no {signs}: 0-9 * # are keys, s speaks, h hangs up, . waits 1 s"
+            )
+        if self.withheld and self.caller:
+            raise CannotCall("a number is shown (--caller) or withheld (--withheld), not both")
 
 
 class Telephone(Protocol):
@@ -140,6 +158,7 @@ def number_of(loaded: Hotlines, line: str) -> tuple[str, str]:
 
 def real(wish: Wish, out: Console) -> bool:
     """Call over SIP; False if the line did not answer. Raises CannotCall, BadFile."""
+    wish.check()
     loaded = hotlines.load(wish.root)
     name, number = number_of(loaded, wish.line)
     running = place.running(wish.root)
@@ -156,13 +175,12 @@ async def _real(
     wish: Wish, loaded: Hotlines, name: str, number: str, server: tuple[str, int], out: Console
 ) -> bool:
     screen = Screen(out)
-    caller = wish.caller or CALLER
     async with (
         await Phone.open(user="terminal") as phone,
-        _watched(place.control_socket(wish.root), caller, screen) as watched,
+        _watched(place.control_socket(wish.root), wish.number, screen) as watched,
     ):
         screen.show("", f"calling {number} ({name}) at {server[0]}:{server[1]}")
-        call = await phone.dial(number, server, caller=caller)
+        call = await phone.dial(number, server, caller=wish.number)
         try:
             await call.ringing(SOON)
             await call.answered(PATIENCE)
@@ -193,15 +211,18 @@ def fake(wish: Wish, out: Console) -> bool:
     """Call over a fake Asterisk in real time. Raises CannotCall, BadFile."""
     from ivr.fake_line import FakeLine
 
+    wish.check()
     loaded = hotlines.load(wish.root)
     name, number = number_of(loaded, wish.line)
 
     async def talk() -> None:
         screen = Screen(out)
-        caller = wish.caller or CALLER
-        async with FakeLine(loaded, wish.root) as line, _watched(line.socket, caller, screen):
+        async with (
+            FakeLine(loaded, wish.root) as line,
+            _watched(line.socket, wish.number, screen),
+        ):
             screen.show("", f"calling {number} ({name}) over a fake Asterisk: no sound")
-            await _converse(line.dial(number, caller), wish.keys, screen)
+            await _converse(line.dial(number, wish.number), wish.keys, screen)
 
     asyncio.run(talk())
     return True
@@ -259,8 +280,15 @@ async def _typed(keys: str) -> AsyncIterator[str]:
     loop = asyncio.get_running_loop()
     queue: asyncio.Queue[bytes] = asyncio.Queue()
     descriptor = sys.stdin.fileno()
+
+    def read() -> None:
+        data = os.read(descriptor, 64)
+        queue.put_nowait(data)
+        if not data:  # the end can be read for ever
+            loop.remove_reader(descriptor)
+
     try:
-        loop.add_reader(descriptor, lambda: queue.put_nowait(os.read(descriptor, 64)))
+        loop.add_reader(descriptor, read)
     except (PermissionError, ValueError):  # a file, or nothing at all: never ready, never late
         text = sys.stdin.read()
         async for key in _typed(text or " "):
@@ -302,15 +330,15 @@ async def _watched(socket: Path, caller: str, screen: Screen) -> AsyncIterator[b
     except (control.NoService, StopAsyncIteration, OSError):
         yield False
         return
-    ours = ""
+    ours, teller = "", watching.Teller(whole=True)
 
     async def follow() -> None:
         nonlocal ours
         async for event in events:
-            if not ours and event.get("caller") in (caller, mask(caller)):
+            if not ours and event["what"] == "Offered" and event["caller"] == normal(caller):
                 ours = event["call"]
             if event.get("call") == ours and ours:
-                said = watching.words(event, whole=True)
+                said = teller.words(event)
                 if said and event["what"] not in OURS:
                     screen.show("line", said)
 

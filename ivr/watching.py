@@ -2,7 +2,8 @@
 
 Rules this module keeps:
 
-- Pure: an event of the service's `watch` stream (`ivr.control`) comes in, text goes out.
+- No I/O: an event of the service's `watch` stream (`ivr.control`) comes in, text goes out.
+- Whoever hangs up first has ended the call; that the other side is gone then, too, tells nothing.
 - Numbers are masked here again: what ops see on a screen others see too.
 - What tells a person nothing (timers, notes, the journal's small change) is left out.
 """
@@ -50,10 +51,27 @@ def words(event: Mapping[str, Any], *, whole: bool = False) -> str:
     return TOLD.get(what, "")
 
 
-def sentence(event: Mapping[str, Any]) -> str:
-    """One line for ops: when, which line, who, what; "" if it tells nothing."""
-    said = words(event)
-    if not said:
-        return ""
-    caller = mask(str(event.get("caller", ""))) or "withheld"
-    return f"{float(event.get('at', 0.0)):7.1f} s  {event.get('line', '')} {caller}  {said}"
+class Teller:
+    """Tells the events of a stream one after another; `whole` shows numbers unmasked."""
+
+    def __init__(self, *, whole: bool = False) -> None:
+        self._whole = whole
+        self._hung_up: set[str] = set()
+
+    def words(self, event: Mapping[str, Any]) -> str:
+        """What happened, in a few words; "" if it tells nothing new."""
+        what, call = event.get("what"), str(event.get("call", ""))
+        if what == "HangUp":
+            self._hung_up.add(call)
+        elif what == "HungUp" and call in self._hung_up:
+            self._hung_up.discard(call)
+            return ""
+        return words(event, whole=self._whole)
+
+    def sentence(self, event: Mapping[str, Any]) -> str:
+        """One line for ops: when, which line, who, what; "" if it tells nothing new."""
+        said = self.words(event)
+        if not said:
+            return ""
+        caller = mask(str(event.get("caller", ""))) or "withheld"
+        return f"{float(event.get('at', 0.0)):7.1f} s  {event.get('line', '')} {caller}  {said}"
