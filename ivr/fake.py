@@ -17,15 +17,18 @@ Rules this module keeps:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ivr import fake_sound
 from ivr.clock import Clock, VirtualClock
 from ivr.fake_agi import AgiSession
 from ivr.fake_ami import Account, AmiServer, AmiSession, Watched
+from ivr.fake_bridge import Feature
 from ivr.fake_channel import Channel
 from ivr.fake_ears import Heard, Part, Script
+from ivr.fake_originate import Answered, Dialling, Order
+from ivr.fake_phones import FakePhone
 
 EXIT_ON_HANGUP = {"AGIEXITONHANGUP": "yes"}
 """What the dialplan sets before it rings the service."""
@@ -40,6 +43,8 @@ class FakeAsterisk:
     `agi` is where the service listens. `seconds` tells how long a sound file is, by the path as
     Asterisk is asked to play it; None: there is no such file. `spool` is where recordings go;
     None: none are written. `done` is the variable by which a script says that all is well.
+    `phones` can be rung (PJSIP/name) into the `contexts`; `features` are the codes of a
+    conversation.
     """
 
     def __init__(
@@ -52,6 +57,9 @@ class FakeAsterisk:
         system: str = "fake",
         done: str = "SANSHENG_DONE",
         accounts: Mapping[str, Account] | None = None,
+        phones: Mapping[str, FakePhone] | None = None,
+        contexts: Mapping[str, Answered] | None = None,
+        features: Mapping[str, Feature] | None = None,
     ) -> None:
         self.clock = clock
         self.agi = agi
@@ -59,6 +67,9 @@ class FakeAsterisk:
         self.system = system
         self.done = done
         self.epoch = clock.utc().timestamp() - clock.now()
+        self.phones = dict(phones or {})
+        self.contexts = dict(contexts or {})
+        self.features = dict(features or {})
         self.database: dict[tuple[str, str], str] = {}
         self.channels: dict[str, Channel] = {}
         self.ami = AmiServer(self, dict(accounts or {}))
@@ -132,13 +143,58 @@ class FakeAsterisk:
         channel.absolute(absolute)
         began = f"{self.epoch + channel.began:.6f}"
         channel.arguments = [number, began] if arguments is None else list(arguments)
+        self.add(channel)
+
+        def over(status: str) -> None:
+            done = channel.variables.get(self.done, "") not in ("", "0")
+            channel.script_over(status, done)
+
+        if transcript:
+            channel.transcript = []
+        self.run_script(channel, path, channel.arguments, over)
+        return channel
+
+    def ring(self, order: Order) -> None:
+        """Ring a phone of our own, as Originate does."""
+        Dialling(self, order)
+
+    def new_phone_channel(self, name: str, uniqueid: str, phone: FakePhone) -> Channel:
+        """A channel to this phone, which nobody knows of yet."""
+        self.calls += 1
+        unique = uniqueid or f"{int(self.epoch + self.clock.now())}.{self.calls}"
+        return Channel(
+            self,
+            f"PJSIP/{name}-{self.calls:08x}",
+            unique,
+            name,
+            "",
+            rung=0.0,
+            rtp=True,
+            incoming=False,
+            name_of=phone.name_of,
+            script=phone.script(),
+            on_ops=None,
+            on_hum=None,
+        )
+
+    def add(self, channel: Channel) -> None:
+        """A channel that now exists."""
         self.channels[channel.name] = channel
         self.event("Newchannel", channel, {})
+
+    def run_script(
+        self,
+        channel: Channel,
+        path: str,
+        arguments: Sequence[str],
+        then: Callable[[str], None],
+    ) -> None:
+        """Ring the service for this script; `then` is told AGISTATUS when it is over."""
         self.thinking += 1
-        task = asyncio.get_running_loop().create_task(self._connect(channel, path, transcript))
+        channel.scripts += 1
+        task = asyncio.get_running_loop().create_task(self._connect(channel, path, arguments, then))
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
-        return channel
 
     def channel(self, name: str) -> Channel | None:
         """A channel by its name or its unique id."""
@@ -155,12 +211,12 @@ class FakeAsterisk:
             task.cancel()
         await asyncio.gather(*self._connecting, return_exceptions=True)
         for channel in list(self.channels.values()):
-            if channel.session is not None:
-                channel.session.abort()
-            else:
+            for session in channel.sessions:
+                session.abort()
+            if not channel.sessions:
                 self.gone(channel)
-        for session in list(self.ami.sessions):
-            session.abort()
+        for manager in list(self.ami.sessions):
+            manager.abort()
         if self._server is not None:
             self._server.close()
             await self._server.wait_closed()
@@ -183,8 +239,10 @@ class FakeAsterisk:
         parts = []
         for channel in self.channels.values():
             session = channel.session
-            if session is None:
-                state = "is connecting"
+            if session is None and channel.bridge is not None:
+                state = "is in a conversation"
+            elif session is None:
+                state = "is connecting" if channel.scripts else "rings or waits"
             elif session.closing:
                 state = "has left, and the service has not closed the connection"
             elif session.running is not None:
@@ -200,6 +258,9 @@ class FakeAsterisk:
 
     def event(self, name: str, channel: Channel, extra: Mapping[str, str]) -> None:
         self.ami.event(name, channel, extra)
+
+    def dial_event(self, name: str, channel: Channel, extra: Mapping[str, str]) -> None:
+        self.ami.event(name, channel, extra, prefix="Dest")
 
     def seconds(self, path: str) -> float | None:
         return self._seconds(path)
@@ -219,23 +280,28 @@ class FakeAsterisk:
         self.commands += session.commands
         if session.closing:
             self.closing -= 1
-        channel = session.channel
-        done = channel.variables.get(self.done, "") not in ("", "0")
-        channel.script_over("SUCCESS", done)
+        session.channel.scripts -= 1
+        session.then("SUCCESS")
 
-    async def _connect(self, channel: Channel, path: str, transcript: bool) -> None:
+    async def _connect(
+        self,
+        channel: Channel,
+        path: str,
+        arguments: Sequence[str],
+        then: Callable[[str], None],
+    ) -> None:
         host, port = self.agi
         request = f"agi://{host}:{port}/{path}"
 
         def session() -> AgiSession:
-            made = AgiSession(self, channel, request)
-            if transcript:
-                made.transcript = channel.transcript
-            channel.session = made
+            made = AgiSession(self, channel, request, arguments, then)
+            made.transcript = channel.transcript
+            channel.sessions.append(made)
             return made
 
         try:
             await asyncio.get_running_loop().create_connection(session, host, port)
         except OSError:
             self.thinking -= 1
-            channel.script_over("FAILURE", done=False)
+            channel.scripts -= 1
+            then("FAILURE")

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, cast
 
 from ivr.fake_channel import Channel
@@ -43,11 +44,21 @@ def _unquoted(token: str) -> str:
 
 
 class AgiSession(asyncio.Protocol):
-    """One AGI session of one channel. `transcript`, if it is a list, gets every line."""
+    """One AGI session of one channel. `then` is called with AGISTATUS when it is over.
+    `transcript`, if it is a list, gets every line."""
 
-    def __init__(self, switch: FakeAsterisk, channel: Channel, request: str) -> None:
+    def __init__(
+        self,
+        switch: FakeAsterisk,
+        channel: Channel,
+        request: str,
+        arguments: Sequence[str],
+        then: Callable[[str], None],
+    ) -> None:
         self.switch = switch
         self.channel = channel
+        self.arguments = tuple(arguments)
+        self.then = then
         self.running: Running | None = None
         self.thinking = True
         self.commands = 0
@@ -92,7 +103,7 @@ class AgiSession(asyncio.Protocol):
         if running is not None:
             running.stop()
         self._think(False)
-        self.channel.session = None
+        self.channel.sessions.remove(self)
         self.switch.session_over(self)
 
     def _environment(self) -> list[tuple[str, str]]:
@@ -116,13 +127,13 @@ class AgiSession(asyncio.Protocol):
             ("dnid", channel.number),
             ("rdnis", "unknown"),
             ("context", channel.context),
-            ("extension", channel.number),
+            ("extension", channel.exten),
             ("priority", "3"),
             ("enhanced", "0.0"),
             ("accountcode", ""),
             ("threadid", "139965039666880"),
         ]
-        pairs += [(f"arg_{n}", value) for n, value in enumerate(channel.arguments, 1)]
+        pairs += [(f"arg_{n}", value) for n, value in enumerate(self.arguments, 1)]
         return pairs
 
     # ------------------------------------------------------------ lines in and out

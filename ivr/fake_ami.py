@@ -10,20 +10,20 @@ Rules this module keeps:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import md5
 from typing import TYPE_CHECKING, Protocol, cast
 
-from ivr.fake_channel import Channel
+from ivr.fake_channel import STATES, Channel
+from ivr.fake_originate import Order
 
 if TYPE_CHECKING:
     from ivr.fake import FakeAsterisk
 
 GREETING = "Asterisk Call Manager/11.0.0\r\n"
-WANTED = frozenset(
-    {"ChannelTalkingStart", "ChannelTalkingStop", "Hangup", "HangupRequest", "OriginateResponse"}
-)
+WANTED = frozenset({"ChannelTalkingStart", "ChannelTalkingStop", "Hangup", "HangupRequest"})
+WANTED |= {"OriginateResponse", "DialBegin", "DialState", "DialEnd"}
 """The events that an account's filter lets through unless told otherwise."""
 
 CHALLENGE = "170391734"
@@ -112,7 +112,7 @@ class AmiSession(asyncio.Protocol):
         elif self.account is None:
             reply = ["Error", "Message: Permission denied"]
         else:
-            reply = self._permitted(name, action)
+            reply = self._permitted(name, action, pairs)
         response, *lines = reply
         answer = [("Response", response)]
         if "ActionID" in action:
@@ -144,7 +144,7 @@ class AmiSession(asyncio.Protocol):
         self.server.logged_in(self)
         return ["Success", "Message: Authentication accepted"]
 
-    def _permitted(self, name: str, action: Headers) -> list[str]:
+    def _permitted(self, name: str, action: Headers, pairs: Pairs) -> list[str]:
         assert self.account is not None
         if name not in ACTIONS:
             return [
@@ -155,7 +155,7 @@ class AmiSession(asyncio.Protocol):
         classes, handler = ACTIONS[name]
         if classes and not classes & self.account.write:
             return ["Error", "Message: Permission denied"]
-        return handler(self, action)
+        return handler(self, action, pairs)
 
 
 @dataclass
@@ -173,16 +173,19 @@ class AmiServer:
     watched: Watched | None = None
     _seen_before: int = 0
 
-    def event(self, name: str, channel: Channel, extra: Headers) -> None:
-        """Something happened to a channel."""
+    def event(self, name: str, channel: Channel, extra: Headers, prefix: str = "") -> None:
+        """Something happened to a channel; `prefix` stands before what is said of it."""
         if any(session.sees for session in self.sessions):
-            headers = [("Event", name), ("Privilege", "call,all")]
-            if self.switch.system:
-                headers.append(("SystemName", self.switch.system))
-            headers += _snapshot(channel)
-            headers += extra.items()
-            for session in self.sessions:
-                session.event(name, headers)
+            snapshot = [(prefix + key, value) for key, value in _snapshot(channel)]
+            self.tell(name, "call", [*snapshot, *extra.items()])
+
+    def tell(self, name: str, group: str, headers: Iterable[tuple[str, str]]) -> None:
+        """An event of this class goes to all who see it."""
+        first = [("Event", name), ("Privilege", f"{group},all")]
+        if self.switch.system:
+            first.append(("SystemName", self.switch.system))
+        for session in self.sessions:
+            session.event(name, [*first, *headers])
 
     def logged_in(self, session: AmiSession) -> None:
         if self.watched is not None:
@@ -209,7 +212,7 @@ def _snapshot(channel: Channel) -> list[tuple[str, str]]:
     return [
         ("Channel", channel.name),
         ("ChannelState", str(channel.state)),
-        ("ChannelStateDesc", "Up" if channel.up else "Ring"),
+        ("ChannelStateDesc", STATES[channel.state]),
         ("CallerIDNum", channel.caller or "<unknown>"),
         ("CallerIDName", "<unknown>"),
         ("ConnectedLineNum", "<unknown>"),
@@ -217,7 +220,7 @@ def _snapshot(channel: Channel) -> list[tuple[str, str]]:
         ("Language", channel.language),
         ("AccountCode", ""),
         ("Context", channel.context),
-        ("Exten", channel.number),
+        ("Exten", channel.exten),
         ("Priority", "3"),
         ("Uniqueid", channel.uniqueid),
         ("Linkedid", channel.uniqueid),
@@ -226,24 +229,25 @@ def _snapshot(channel: Channel) -> list[tuple[str, str]]:
 
 # ---------------------------------------------------------------- the actions
 
-Handler = Callable[[AmiSession, Headers], list[str]]
+Pairs = Sequence[tuple[str, str]]
+Handler = Callable[[AmiSession, Headers, Pairs], list[str]]
 
 
-def _ping(session: AmiSession, action: Headers) -> list[str]:
+def _ping(session: AmiSession, action: Headers, pairs: Pairs) -> list[str]:
     switch = session.server.switch
     return ["Success", "Ping: Pong", f"Timestamp: {switch.epoch + switch.clock.now():.6f}"]
 
 
-def _logoff(session: AmiSession, action: Headers) -> list[str]:
+def _logoff(session: AmiSession, action: Headers, pairs: Pairs) -> list[str]:
     return ["Goodbye", "Message: Thanks for all the fish."]
 
 
-def _events(session: AmiSession, action: Headers) -> list[str]:
+def _events(session: AmiSession, action: Headers, pairs: Pairs) -> list[str]:
     session.sees = action.get("EventMask", "on").lower() not in ("off", "")
     return ["Success", f"Events: {'On' if session.sees else 'Off'}"]
 
 
-def _play_dtmf(session: AmiSession, action: Headers) -> list[str]:
+def _play_dtmf(session: AmiSession, action: Headers, pairs: Pairs) -> list[str]:
     digit = action.get("Digit", "")
     if not action.get("Channel"):
         return ["Error", "Message: Channel not specified"]
@@ -257,7 +261,7 @@ def _play_dtmf(session: AmiSession, action: Headers) -> list[str]:
     return ["Success", "Message: DTMF successfully queued"]
 
 
-def _hangup(session: AmiSession, action: Headers) -> list[str]:
+def _hangup(session: AmiSession, action: Headers, pairs: Pairs) -> list[str]:
     channel = session.server.switch.channel(action.get("Channel", ""))
     if channel is None:
         return ["Error", "Message: No such channel"]
@@ -265,7 +269,7 @@ def _hangup(session: AmiSession, action: Headers) -> list[str]:
     return ["Success", "Message: Channel Hungup"]
 
 
-def _set_variable(session: AmiSession, action: Headers) -> list[str]:
+def _set_variable(session: AmiSession, action: Headers, pairs: Pairs) -> list[str]:
     from ivr.fake_variables import set_variable
 
     channel = session.server.switch.channel(action.get("Channel", ""))
@@ -275,6 +279,41 @@ def _set_variable(session: AmiSession, action: Headers) -> list[str]:
     return ["Success", "Message: Variable Set"]
 
 
+def _originate(session: AmiSession, action: Headers, pairs: Pairs) -> list[str]:
+    kind, _, address = action.get("Channel", "").partition("/")
+    if not kind:
+        return ["Error", "Message: Channel not specified"]
+    if not address:
+        return ["Error", "Message: Invalid channel"]
+    place = [action.get(name, "") for name in ("Exten", "Context", "Priority")]
+    if not all(place):
+        return ["Error", "Message: Originate with 'Exten' requires 'Context' and 'Priority'"]
+    given = [value for key, value in pairs if key == "Variable"]
+    variables = [one.partition("=") for value in given for one in value.split(",")]
+    number = action.get("CallerID", "").rpartition("<")[2].rstrip(">")
+    session.server.switch.ring(
+        Order(
+            phone=address.partition("@")[0],
+            channel_id=action.get("ChannelId", ""),
+            context=place[1],
+            exten=place[0],
+            timeout=int(action.get("Timeout", "30000")) / 1000,
+            caller=number,
+            variables=tuple((name, value) for name, _, value in variables),
+            action_id=action.get("ActionID", ""),
+        )
+    )
+    return ["Success", "Message: Originate successfully queued"]
+
+
+def _user_event(session: AmiSession, action: Headers, pairs: Pairs) -> list[str]:
+    if not action.get("UserEvent"):
+        return ["Error", "Message: Missing UserEvent"]
+    headers = [pair for pair in pairs if pair[0] not in ("Action", "ActionID", "UserEvent")]
+    session.server.tell("UserEvent", "user", [("UserEvent", action["UserEvent"]), *headers])
+    return ["Success", "Message: Event Sent"]
+
+
 CALL = frozenset({"call"})
 ACTIONS: dict[str, tuple[frozenset[str], Handler]] = {
     "ping": (frozenset(), _ping),
@@ -282,6 +321,8 @@ ACTIONS: dict[str, tuple[frozenset[str], Handler]] = {
     "events": (frozenset(), _events),
     "playdtmf": (CALL, _play_dtmf),
     "hangup": (CALL, _hangup),
+    "originate": (frozenset({"originate"}), _originate),
     "setvar": (CALL, _set_variable),
+    "userevent": (frozenset({"user"}), _user_event),
 }
 """Each action, the classes of which the account needs one, and what it does."""

@@ -1,4 +1,4 @@
-"""One call on the fake Asterisk: the channel, and the caller at its other end.
+"""One call on the fake Asterisk: the channel, and the person at its other end.
 
 Rules this module keeps:
 
@@ -7,13 +7,15 @@ Rules this module keeps:
   is lost. The doorbell (a key queued through the manager) is heard at once by such a command, and
   0.08 s later if none is running, again only by one that listens then: so one rung 50 ms before a
   command ends that command, and one rung 100 ms before it is lost.
-- The caller acts by the clock, whatever the service does.
+- The person acts by the clock, whatever the service does.
+- A channel may have several sessions: while it is bridged from one, a feature code opens another
+  on it. The newest has the ear; the others wait until it is over.
 - Times and lengths are in seconds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from ivr.clock import Clock, Timer
@@ -23,6 +25,7 @@ from ivr.scenario import Act, HangUpAct, Hum, OpsHangUp, Press, Speak
 
 if TYPE_CHECKING:
     from ivr.fake_agi import AgiSession
+    from ivr.fake_bridge import Bridged
 
 KEY_HEARD = 0.1
 """Seconds from pressing a key to its being heard (measured 0.100 with a key of 120 ms)."""
@@ -30,8 +33,15 @@ KEY_HEARD = 0.1
 DOORBELL_IDLE = 0.08
 """Seconds until a doorbell that nobody waits for is heard (measured between 0.05 and 0.1)."""
 
-RINGING, UP = 4, 6
-"""What CHANNEL STATUS says before and after the call is answered."""
+DOWN, RINGING, CALLED, UP = 0, 4, 5, 6
+"""What CHANNEL STATUS says: not rung yet, the caller's before it is answered, the same of a phone
+that we ring, and answered."""
+
+STATES = {DOWN: "Down", RINGING: "Ring", CALLED: "Ringing", UP: "Up"}
+"""What events call these."""
+
+CAUSES = {16: "Normal Clearing", 17: "User busy", 19: "User alerting, no answer"}
+CAUSES |= {0: "Unknown", 3: "No route to destination", 21: "Call Rejected"}
 
 
 class Switch(Protocol):
@@ -46,6 +56,14 @@ class Switch(Protocol):
 
     def event(self, name: str, channel: Channel, extra: Mapping[str, str]) -> None: ...
 
+    def run_script(
+        self,
+        channel: Channel,
+        path: str,
+        arguments: Sequence[str],
+        then: Callable[[str], None],
+    ) -> None: ...
+
     def seconds(self, path: str) -> float | None: ...
 
     def gone(self, channel: Channel) -> None: ...
@@ -56,9 +74,14 @@ class Switch(Protocol):
 class Channel:
     """One call, from its first ring to its end.
 
-    `ended_by` is "" while it lasts, then "caller", "us" (our HANGUP, or our script ended with the
-    variable set that says all is done), or "dialplan" (the script failed, never began, or its
-    time was up: the caller hears the maintenance apology). `status` is what AGISTATUS says.
+    `ended_by` is "" while it lasts, then "caller" (the person at the other end), "us" (our HANGUP,
+    or our script ended with the variable set that says all is done), or "dialplan" (the script
+    failed, never began, or its time was up: the caller hears the maintenance apology). `status` is
+    what AGISTATUS says. `scripts` counts the scripts that run on it or are about to; `sessions`
+    are those that are connected, the newest last. `bridge` is the conversation it is in.
+
+    `on_over` is called when it is no more, `on_bridged` when a conversation begins, `on_parted`
+    when one has ended for the channel that was fetched into it.
     """
 
     def __init__(
@@ -71,6 +94,7 @@ class Channel:
         *,
         rung: float,
         rtp: bool,
+        incoming: bool = True,
         name_of: Callable[[str], Part | None],
         script: Script | None,
         on_ops: Callable[[], None] | None,
@@ -83,21 +107,30 @@ class Channel:
         self.number: str = number
         self.caller: str = caller
         self.rtp = rtp
+        self.incoming = incoming
         self.variables: dict[str, str] = {}
         self.arguments: list[str] = []
         self.language: str = "en"
         self.context: str = "incoming"
         self.began: float = self.clock.now() - rung
-        self.state = RINGING
+        self.state = RINGING if incoming else DOWN
         self.early = False
         self.dead = False
         self.ended_by = ""
         self.status = ""
-        self.session: AgiSession | None = None
+        self.cause = 16
+        self.scripts = 0
+        self.sessions: list[AgiSession] = []
+        self.bridge: Bridged | None = None
+        self.exten = number
+        self.linked = uniqueid
+        self.on_over: Callable[[], None] = lambda: None
+        self.on_bridged: Callable[[], None] = lambda: None
+        self.on_parted: Callable[[], None] = lambda: None
         self.voices: list[Uttered] = []
         self.hums: list[Uttered] = []
         self.lost: list[str] = []
-        self.transcript: list[tuple[float, str]] = []
+        self.transcript: list[tuple[float, str]] | None = None
         self.ears = Ears(self.clock, name_of, script, self.after)
         self._on_ops = on_ops
         self._on_hum = on_hum
@@ -106,6 +139,11 @@ class Channel:
         self._detect: float | None = None  # TALK_DETECT's silence threshold in seconds
         self._talking_since: float | None = None
         self._talk_timer: Timer | None = None
+
+    @property
+    def session(self) -> AgiSession | None:
+        """The session that has the ear now."""
+        return self.sessions[-1] if self.sessions else None
 
     @property
     def over(self) -> bool:
@@ -165,6 +203,13 @@ class Channel:
             self.switch.event("HangupRequest", self, {"Cause": "16"})
             self._die("caller")
 
+    def drop(self, who: str, cause: int = 16) -> None:
+        """The call ends; `who` ended it, as in `ended_by`."""
+        if not self.dead:
+            self.cause = cause
+            self.ears.over("left" if who == "caller" else "hung up")
+            self._die(who)
+
     def doorbell(self, key: str) -> None:
         """AMI PlayDTMF with Receive."""
         session = self.session
@@ -178,7 +223,10 @@ class Channel:
         running = session.running if session is not None else None
         if self.dead or (not self.up and not self.early):
             return
-        if running is None or not running.listens or not running.key(key):
+        if running is not None and running.listens:
+            if not running.key(key):
+                self.lost.append(key)
+        elif self.bridge is None or not self.bridge.key(self, key):
             self.lost.append(key)
 
     # ------------------------------------------------------------ the voice
@@ -199,8 +247,9 @@ class Channel:
 
     def _voice(self) -> None:
         now = self.clock.now()
-        if self.session is not None and self.session.running is not None:
-            self.session.running.voice()
+        session = self.session
+        if session is not None and session.running is not None:
+            session.running.voice()
         if self._detect is None or not self.up or self.dead or now >= self.voice_until:
             return
         if self._talking_since is None:
@@ -269,24 +318,29 @@ class Channel:
 
     def _time_is_up(self) -> None:
         if not self.dead:
-            self.ears.over("fallback")
+            self.ears.over("fallback" if self.incoming else "hung up")
             self._die("dialplan")
 
     def hang_up_by_us(self) -> None:
         """Our HANGUP command, or ops through the manager."""
-        if not self.dead:
-            self.ears.over("hung up")
-            self._die("us")
+        self.drop("us")
 
     def script_over(self, status: str, done: bool) -> None:
-        """The AGI application returned to the dialplan."""
+        """The AGI application returned to a caller's dialplan."""
         self.status = "HANGUP" if self.dead else status
         if not self.dead:
             # whatever is being said stops with the script
             self.ears.over("hung up" if done else "fallback")
             self._die("us" if done else "dialplan")
-        self.switch.event("Hangup", self, {"Cause": "16", "Cause-txt": "Normal Clearing"})
+        else:
+            self.finish()
+
+    def finish(self) -> None:
+        """It is no more."""
+        extra = {"Cause": str(self.cause), "Cause-txt": CAUSES[self.cause]}
+        self.switch.event("Hangup", self, extra)
         self.switch.gone(self)
+        self.on_over()
 
     def _die(self, who: str) -> None:
         self.dead = True
@@ -296,3 +350,11 @@ class Channel:
             self._talk_timer.cancel()
         if self.session is not None:
             self.session.hung_up()
+        elif not self.scripts:
+            self.leave()
+
+    def leave(self) -> None:
+        """The call has ended, and so has the last script."""
+        if self.bridge is not None:
+            self.bridge.left(self)
+        self.finish()

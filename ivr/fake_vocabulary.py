@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
-from ivr.fake_channel import RINGING, UP
+from ivr.fake_bridge import Bridge
+from ivr.fake_channel import RINGING
 from ivr.fake_commands import (
     BackgroundDetect,
     GetData,
@@ -51,7 +52,7 @@ def _answer(session: AgiSession, words: Sequence[str]) -> Outcome:
 
 
 def _channel_status(session: AgiSession, words: Sequence[str]) -> Outcome:
-    return f"200 result={UP if session.channel.up else RINGING}"
+    return f"200 result={session.channel.state}"
 
 
 def _hangup(session: AgiSession, words: Sequence[str]) -> Outcome:
@@ -205,6 +206,10 @@ def _app_answer(session: AgiSession, options: Sequence[str]) -> Outcome:
     return "200 result=0"
 
 
+def _app_bridge(session: AgiSession, options: Sequence[str]) -> Outcome:
+    return Bridge(session, options[0] if options else "")
+
+
 _APPLICATIONS: dict[str, Command] = {
     "ringing": _app_ringing,
     "progress": _app_progress,
@@ -214,6 +219,7 @@ _APPLICATIONS: dict[str, Command] = {
     "startmusiconhold": _app_music,
     "stopmusiconhold": _app_no_music,
     "answer": _app_answer,
+    "bridge": _app_bridge,
 }
 
 COMMANDS: dict[str, Command] = {

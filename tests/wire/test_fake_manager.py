@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
+from configparser import ConfigParser
+from pathlib import Path
 
 import pytest
 from asterisk.manager import Manager
@@ -11,7 +14,7 @@ from faked import KEYS, SOUNDS, AmiClient, FakeSide
 from transcript import Do, transcript
 
 from ivr.fake import FakeAsterisk
-from ivr.fake_ami import Account
+from ivr.fake_ami import WANTED, Account
 from ivr.scenario import HangUpAct, Speak
 
 
@@ -261,3 +264,14 @@ async def test_ops_hang_up_through_the_manager(clock):
     )
     assert "HANGUP" in said.heard
     assert side.channel.ended_by == "us"
+
+
+def test_the_account_of_the_fake_is_the_one_we_install():
+    """Who relies on a right or an event in virtual time has it in earnest."""
+    settings = ConfigParser()
+    settings.read(Path(__file__).parents[2] / "asterisk/manager.conf")
+    given = settings["sansheng"]
+    assert frozenset(given["write"].split(",")) == Account("").write
+    wanted = re.compile(given["eventfilter"])
+    every = WANTED | {"Newchannel", "Newstate", "BridgeEnter", "UserEvent", "MusicOnHoldStart"}
+    assert {name for name in every if wanted.match(f"Event: {name}\r\n")} == WANTED
