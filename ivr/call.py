@@ -32,6 +32,7 @@ from ivr.events import (
     AgentAccepted,
     Answer,
     Answered,
+    Claimed,
     EndAsked,
     Event,
     HungUp,
@@ -155,6 +156,9 @@ class _Turn:
             self.offered(event)
         elif isinstance(event, Summoned):
             self.summoned(event)
+        elif isinstance(event, Claimed) and event.id not in self.awaited:
+            # claimed for us at the moment we left the line, or ended
+            self.release(event.agent, "free")
         elif self.over or not self.frames:
             self.ignore("the call is over")
         elif isinstance(event, HungUp):

@@ -153,6 +153,18 @@ def ending(node: Node) -> str:
     return ""
 
 
+def crossing(line: Line, before: Node, after: Node) -> str:
+    """What is wrong if an agent is claimed for this call at the very moment when it leaves the
+    waiting line, so that the word of it comes too late; empty if the agent is given back."""
+    place = before.outside.place
+    if not place or after.outside.place or before.outside.claims or after.outside.claims:
+        return ""
+    _, wishes = step(line, after.call, events.Claimed(place, "late"))
+    if actions.Release("late", "free") in wishes:
+        return ""
+    return "an agent claimed just as the call left the waiting line is never given back"
+
+
 def _sign_of_life(before: Call, event: Event, after: Call, wishes: tuple[Action, ...]) -> bool:
     """Whether a timer has made us speak, and the wait goes on."""
     says = any(isinstance(wish, actions.Say) for wish in wishes)
@@ -297,7 +309,7 @@ class _Search:
                     speaks = speaks or _sign_of_life(node.call, event, after.call, wishes)
                     if after.call.over:
                         break
-                wrong = self.judge(after)
+                wrong = self.judge(after) or crossing(self.line, node, after)
             except (Wrong, FlowLoop) as error:
                 wrong = str(error)
             if wrong:
