@@ -13,7 +13,7 @@ Rules this module keeps:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -26,9 +26,11 @@ from ivr.agi import Session
 from ivr.channel import Taken
 from ivr.clock import Clock
 from ivr.flow import Line
+from ivr.hotlines import Hotlines
 from ivr.hours import parse
 from ivr.spool import Spool
 from ivr.store import StorageFailed, Store
+from ivr.tickets import Terms
 
 FAMILY = "sansheng/fallback"
 """Where the dialplan writes what it knows of a message left without the service."""
@@ -45,10 +47,18 @@ log = structlog.get_logger("desk")
 
 
 class Desk:
-    """Keeps what callers leave. `hours` gives the working time of a line."""
+    """Keeps what callers leave. `lines` gives the lines as they are at the moment, for what is
+    taken in when its call is over; what a call keeps goes by the line that it began with."""
 
-    def __init__(self, database: Store, spool: Spool, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Store,
+        spool: Spool,
+        clock: Clock,
+        lines: Callable[[], Hotlines] | None = None,
+    ) -> None:
         self._store, self._spool, self._clock = database, spool, clock
+        self._lines = lines
         self._left: dict[str, tuple[str, tuple[str, ...]]] = {}
         self.waiting = False
         """Something was not finished at the last look, and will be soon."""
@@ -109,7 +119,8 @@ class Desk:
 
         def work() -> str:
             taken = tuple((name, self._again(call, value)) for name, value in wish.values)
-            return messages.keep(self._store, call, replace(wish, values=taken), hours, now)
+            values = replace(wish, values=taken)
+            return messages.keep(self._store, call, values, hours, now, line.tickets)
 
         return await self._clock.in_executor(work)
 
@@ -126,7 +137,7 @@ class Desk:
         """Read the dialplan's notes over an AGI session of its own, and take their messages in."""
         while True:
             notes = await self._notes(session)
-            taken = await self._clock.in_executor(intake.Intake(self._spool).run, notes)
+            taken = await self._clock.in_executor(self._intake().run, notes)
             for name in taken.done:
                 await session.command("DATABASE DELTREE", f"{FAMILY}/{name}")
             self._tell(taken)
@@ -152,8 +163,19 @@ class Desk:
 
     async def tidy(self) -> None:
         """Take in what is left in the spool of calls that nobody works on any more."""
-        taken = await self._clock.in_executor(intake.Intake(self._spool).run, {})
+        taken = await self._clock.in_executor(self._intake().run, {})
         self._tell(taken)
+
+    def _intake(self) -> intake.Intake:
+        """An intake by the lines as they are now."""
+        loaded = self._lines() if self._lines is not None else None
+
+        def terms(hotline: str) -> Terms:
+            if loaded is None or hotline not in loaded.lines:
+                return Terms()
+            return Terms(loaded.lines[hotline].tickets, loaded.hours[hotline])
+
+        return intake.Intake(self._spool, terms)
 
     def _tell(self, taken: intake.Taken) -> None:
         self.waiting = taken.waiting > 0

@@ -8,6 +8,8 @@ Rules this module keeps:
   for ever.
 - It may be killed between any two steps and begun again. The message is kept before the
   file in the spool goes, and that before the note in Asterisk's database goes.
+- A message opens its ticket in the same transaction. Messages of an older version, which had
+  none, get theirs.
 - A file that still grows is left for the next time. So is one without a note, for a while.
 - Everything here blocks: on an event loop it goes through `clock.in_executor`.
 """
@@ -15,7 +17,7 @@ Rules this module keeps:
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -26,6 +28,7 @@ from ivr.messages import call_named, message_id
 from ivr.spool import NAME, SLICE, Spool
 from ivr.store import Message, Recording, insert_new
 from ivr.tables import calls, messages, recordings
+from ivr.tickets import Terms, learn, open_, without
 
 SETTLED = timedelta(seconds=5)
 """A file that has not grown for so long is finished: Asterisk writes every half second."""
@@ -49,10 +52,12 @@ class Taken:
 
 
 class Intake:
-    """Takes in what is left in one spool."""
+    """Takes in what is left in one spool. `terms` gives the rules and hours of a line by its
+    name, for the tickets; without it they are opened by the plain rule."""
 
-    def __init__(self, spool: Spool) -> None:
+    def __init__(self, spool: Spool, terms: Callable[[str], Terms] | None = None) -> None:
         self._spool = spool
+        self._terms = terms or (lambda hotline: Terms())
 
     def run(self, notes: Mapping[str, Mapping[str, str]]) -> Taken:
         """Make messages of everything that nobody works on any more. To be called at start and
@@ -90,6 +95,7 @@ class Intake:
                 else:
                     waiting += 1
         made += self._unfinished()
+        self._older()
         return Taken(tuple(made), tuple(done), waiting)
 
     def _message(self, row: Recording) -> list[str]:
@@ -176,7 +182,7 @@ class Intake:
     def _learn(self, unknown: str, message: Message) -> None:
         """A message taken in before its note was found gets what the note says."""
         with self._spool.store.write() as connection:
-            connection.execute(
+            changed = connection.execute(
                 update(messages)
                 .where(messages.c.source_key == unknown)
                 .values(
@@ -188,6 +194,8 @@ class Intake:
                     fields=message.fields,
                 )
             )
+            if changed.rowcount:
+                learn(connection, message, self._terms(message.hotline), self._spool.utc())
 
     def _unfinished(self) -> list[str]:
         """Messages of calls that died between the recording and the keeping."""
@@ -211,7 +219,18 @@ class Intake:
     def _keep(self, message: Message) -> list[str]:
         with self._spool.store.write() as connection:
             values = {name: getattr(message, name) for name in Message.__slots__}
-            return [message.id] if insert_new(connection, messages, [values]) else []
+            if not insert_new(connection, messages, [values]):
+                return []
+            open_(connection, message, self._terms(message.hotline), self._spool.utc())
+            return [message.id]
+
+    def _older(self) -> None:
+        """Open the tickets of messages that an older version kept without one."""
+        with self._spool.store.read() as connection:
+            left = without(connection)
+        for message in left:
+            with self._spool.store.write() as connection:
+                open_(connection, message, self._terms(message.hotline), self._spool.utc())
 
 
 def _began(note: Mapping[str, str]) -> datetime:

@@ -5,6 +5,7 @@ Rules this module keeps:
 - A message is made of what the flow asked to be kept, once: the same wish of the same call makes
   the same message, however often it is tried.
 - Its due time is reckoned from the promise that the line makes, when it is made.
+- It opens its ticket in the same transaction (`ivr.tickets`): there is never one without the other.
 - A message belongs to whoever claims it first; two processes never get the same one.
 - What blocks says so: on an event loop it goes through `clock.in_executor`.
 
@@ -23,6 +24,8 @@ from ivr.directory import normal
 from ivr.hours import Hours
 from ivr.store import Call, Contact, Message, Store, write_rows
 from ivr.tables import calls, messages, recordings
+from ivr.ticket_rules import Rules
+from ivr.tickets import Terms, open_
 
 STATES = ("new", "taken", "done")
 """How far people have come with a message."""
@@ -67,10 +70,13 @@ def kept(
     )
 
 
-def keep(store: Store, call: Call, wish: Keep, hours: Hours, at: datetime) -> str:
+def keep(
+    store: Store, call: Call, wish: Keep, hours: Hours, at: datetime, rules: Rules | None = None
+) -> str:
     """Keep what a call wishes; blocks until it is committed. Returns its reference.
 
-    Raises StorageFailed. The call itself must be committed before.
+    `rules` say what becomes of the message's ticket. Raises StorageFailed. The call itself must
+    be committed before.
     """
     recording = dict(wish.values).get("recording", "")
     with store.write() as connection:
@@ -79,6 +85,8 @@ def keep(store: Store, call: Call, wish: Keep, hours: Hours, at: datetime) -> st
         ).scalar()
         row = kept(call, wish, hours, at, seconds or 0.0)
         write_rows(connection, type(row), [row])
+        if isinstance(row, Message):
+            open_(connection, row, Terms(rules or Rules(), hours), at)
     return row.id if isinstance(row, Message) else f"{row.hotline}/{row.number}"
 
 

@@ -132,7 +132,7 @@ async def _serve(settings: Settings, loaded: Hotlines, database: Store) -> None:
             clock=clock,
             hotlines=loaded,
             journal=journal,
-            desk=(desk := Desk(database, spool, clock)),
+            desk=(desk := Desk(database, spool, clock, lambda: service.hotlines)),
             lender=(
                 lending := Lending(
                     settings.recordings, settings.service_spool, settings.spool, clock
