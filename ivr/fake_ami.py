@@ -35,7 +35,7 @@ class Account:
     """Who may log in, with what rights, and which events they see (None: all)."""
 
     secret: str
-    write: frozenset[str] = frozenset({"call", "originate"})
+    write: frozenset[str] = frozenset({"call", "originate", "user"})
     events: frozenset[str] | None = WANTED
 
 
