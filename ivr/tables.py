@@ -376,3 +376,57 @@ disclosures = Table(
     Column("reason", Words(200), nullable=False),
     Column("rows", Integer, nullable=False),
 )
+
+# ---------------------------------------------------------------- promises (see ivr.promises)
+
+promises = Table(
+    "promises",
+    metadata,
+    Column("id", String(20), primary_key=True),
+    Column("message_id", String(64), ForeignKey("messages.id"), nullable=False, unique=True),
+    Column("call_id", Words(200)),
+    Column("hotline", Words(64), nullable=False),
+    Column("kind", Words(32), nullable=False),
+    Column("contact", Words(32), nullable=False),
+    Column("owner", Words(32), nullable=False),
+    Column("promised", Words(32), nullable=False),
+    Column("made_at", Utc, nullable=False),
+    Column("due_at", Utc, nullable=False),
+    Column("next_at", Utc, nullable=False),  # not called before
+    Column("state", String(16), nullable=False),
+    Column("reason", Words(200), nullable=False),
+    Column("tries", Integer, nullable=False),  # calls made to the person
+    Column("kept_at", Utc),
+    Column("soon_told_at", Utc),
+    Column("broken_at", Utc),  # stays when a late call keeps the promise after all
+    CheckConstraint("state IN ('open', 'calling', 'kept', 'broken', 'given_up')", name="state"),
+    Index(None, "state", "next_at"),
+    Index(None, "contact", "made_at"),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("id", String(20), primary_key=True),
+    Column("promise", String(20), ForeignKey("promises.id"), nullable=False),
+    Column("contact", Words(32), nullable=False),
+    Column("channel_id", Words(64), nullable=False, unique=True),
+    Column("call_id", Words(200), nullable=False),
+    Column("owner", Words(80), nullable=False),
+    Column("made_at", Utc, nullable=False),
+    Column("agent", Words(32), nullable=False),
+    Column("dialled_at", Utc),  # committed before the person is rung; empty: never rung
+    Column("ended_at", Utc),
+    Column("result", String(16), nullable=False),
+    Column("talked", Float, nullable=False),
+    Index(None, "promise", "made_at"),
+)
+
+# one call at a time to one person: an attempt that runs holds its number
+Index(
+    "attempts_running",
+    attempts.c.contact,
+    unique=True,
+    sqlite_where=attempts.c.ended_at.is_(None),
+    postgresql_where=attempts.c.ended_at.is_(None),
+)
