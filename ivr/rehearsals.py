@@ -19,12 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
 
 from ivr import hotlines, logs, rehearsal, scenario
 from ivr.actions import CancelTimer, Ignored, Note
 from ivr.hotlines import Hotlines
 from ivr.scenario import Scenario
+from ivr.showing import count
 from ivr.simulate import Outcome
 
 PORTION = 144
@@ -105,14 +107,16 @@ def run(
     wrong = 0
     for judged in verdicts:
         for complaint in judged.complaints:
-            out.print(f"[red]{judged.scenario}[/]: {complaint}", highlight=False)
+            sentence = f"[red]{escape(str(judged.scenario))}[/]: {escape(complaint)}"
+            out.print(sentence, highlight=False, soft_wrap=True)
         wrong += bool(judged.complaints)
     spoken = sum(judged.seconds for judged in verdicts)
     out.print(
-        f"{len(verdicts)} calls, {wrong} wrong; {spoken / 60:.1f} minutes of calls "
+        f"{count(len(verdicts), 'call')}, {wrong} wrong; {spoken / 60:.1f} minutes of calls "
         f"in {took:.2f} s ({len(verdicts) / max(took, 1e-9):.0f} calls a second, "
         f"{'wire' if wire else 'core'} level, {jobs} {'process' if jobs == 1 else 'processes'})",
         highlight=False,
+        soft_wrap=True,
     )
     return wrong
 
@@ -165,7 +169,11 @@ def _shared(
 
 def tell(one: Scenario, outcome: Outcome, loaded: Hotlines, out: Console) -> None:
     """The call as a play: who says what, when."""
-    out.print(f"[bold]{one.title}[/]")
+
+    def show(sentence: str) -> None:
+        out.print(sentence, soft_wrap=True)
+
+    show(f"[bold]{one.title}[/]")
     for moment in outcome.moments:
         what = moment.what
         if isinstance(what, Note | Ignored | CancelTimer):
@@ -174,8 +182,8 @@ def tell(one: Scenario, outcome: Outcome, loaded: Hotlines, out: Console) -> Non
         if name == "Say":
             slots = dict(what.slots)  # type: ignore[union-attr]
             words = loaded.library.text(one.hotline, what.prompt, slots)  # type: ignore[union-attr]
-            out.print(f"{moment.at:8.2f}  [green]{words}[/]  [dim]{what.prompt}[/]")  # type: ignore[union-attr]
+            show(f"{moment.at:8.2f}  [green]{words}[/]  [dim]{what.prompt}[/]")  # type: ignore[union-attr]
         elif name in ("Key", "Voice", "HungUp", "Noise", "EndAsked"):
-            out.print(f"{moment.at:8.2f}  [yellow]caller: {name} {getattr(what, 'digit', '')}[/]")
+            show(f"{moment.at:8.2f}  [yellow]caller: {name} {getattr(what, 'digit', '')}[/]")
         elif name in ("Music", "Record", "LookUp", "Keep", "HangUp", "PickUp"):
-            out.print(f"{moment.at:8.2f}  [blue]{name}[/]")
+            show(f"{moment.at:8.2f}  [blue]{name}[/]")

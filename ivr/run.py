@@ -34,11 +34,22 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ivr import control, debian, dialplan, hotlines, masters, place, plan, stimuli, watching
+from ivr import (
+    control,
+    debian,
+    dialplan,
+    hotlines,
+    masters,
+    place,
+    plan,
+    stimuli,
+    watching,
+)
 from ivr.document import BadFile
 from ivr.ear import Ear
 from ivr.hotlines import Hotlines
 from ivr.phone import NotAnswered, Phone
+from ivr.showing import table
 from ivr.speech import EngineMissing
 from ivr.switch import Ports, Switch, SwitchError
 
@@ -235,21 +246,25 @@ class Run:
 
     def show(self) -> None:
         """How long each step took, which numbers to ring, and how."""
-        table = Table(title="time", show_header=False, box=None)
-        table.add_column()
-        table.add_column(justify="right")
+        times = Table(title="time", show_header=False, box=None)
+        times.add_column()
+        times.add_column(justify="right")
         for name, seconds in self.times:
-            table.add_row(name, f"{seconds:.1f} s")
+            times.add_row(name, f"{seconds:.1f} s")
         own = [seconds for name, seconds in self.times if not name.startswith(" ")]
-        table.add_row("[bold]altogether[/]", f"[bold]{sum(own):.1f} s[/]")
-        self.out.print(table)
-        numbers = Table(title="lines (热线)")
-        for name in ("number", "line", "title", "from this terminal"):
-            numbers.add_column(name)
-        for line in self.loaded.lines.values():
-            for number in line.numbers:
-                numbers.add_row(number, line.name, line.title, f"make call LINE={number}")
-        self.out.print(numbers)
+        times.add_row("[bold]altogether[/]", f"[bold]{sum(own):.1f} s[/]")
+        self.out.print(times)
+        rows = [
+            {
+                "number": number,
+                "line": line.name,
+                "title": line.title,
+                "from this terminal": f"make call LINE={number}",
+            }
+            for line in self.loaded.lines.values()
+            for number in line.numbers
+        ]
+        table(rows, self.out)
         self.out.print(
             f"From a softphone (软电话): SIP server 127.0.0.1 port {self.wishes.sip} (UDP), any "
             "user name, no password, codec PCMA or PCMU; dial a number above."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -332,3 +333,32 @@ def test_a_piped_table_fits_eighty_columns(root: Path, database: str) -> None:
         )
         assert all(cell_len(line) <= 80 for line in done.stdout.splitlines()), done.stdout
         assert "caller" in done.stdout.splitlines()[0] or name != "calls"
+
+
+def test_a_simulation_tells_each_thing_on_one_line(
+    capsys: pytest.CaptureFixture[str], root: Path, tmp_path: Path
+) -> None:
+    shipped = root / "tests/scenarios/ems-late.yaml"
+    code, out, _ = sansheng(capsys, "simulate", shipped, "--root", root)
+    assert code == 0
+    assert out.startswith("1 call, 0 wrong; ")
+    assert out.count("\n") == 1
+    deep = tmp_path / ("d" * 60) / shipped.name
+    deep.parent.mkdir()
+    deep.write_text(shipped.read_text().replace("ends: caller", "ends: us"))
+    code, out, _ = sansheng(capsys, "simulate", deep, "--root", root)
+    assert code == 1
+    complaint, total = out.splitlines()
+    assert complaint.startswith(f"{deep}: ")
+    assert total.startswith("1 call, 1 wrong; ")
+
+
+def test_a_simulated_play_is_a_line_for_each_sentence(
+    capsys: pytest.CaptureFixture[str], root: Path
+) -> None:
+    scenario = root / "tests/scenarios/ems-silent-throughout.yaml"
+    _, out, _ = sansheng(capsys, "simulate", scenario, "--script", "--root", root)
+    *play, total = out.splitlines()
+    assert all(re.match(r" *\d+\.\d\d  \S", line) for line in play[1:]), play
+    assert any(cell_len(line) > 80 for line in play)
+    assert total.startswith("1 call, ")
