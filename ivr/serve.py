@@ -26,6 +26,8 @@ import structlog
 import uvloop
 
 from ivr import actions, control, hotlines, lookup, lookup_settings, masters, store
+from ivr.announcing import Announcer
+from ivr.chain import Witness
 from ivr.clock import Clock, SystemClock
 from ivr.desk import Desk
 from ivr.document import BadFile
@@ -38,6 +40,7 @@ from ivr.manager import Manager, ManagerDown, ManagerRefused
 from ivr.server import Service
 from ivr.spool import Spool
 from ivr.store import Store
+from ivr.webhook import Sender
 
 DRAIN = 600.0
 """Seconds that calls may go on after SIGTERM."""
@@ -160,6 +163,16 @@ async def _serve(settings: Settings, loaded: Hotlines, database: Store) -> None:
         ending.push_async_callback(back_door.close)
         await back_door.listen()
         _beside(ending, _tidy(clock, desk, manager))
+        witness = Witness.of(settings.root, settings.database)
+        urging = Announcer(
+            database,
+            clock,
+            lambda: service.hotlines.lines,
+            sender=Sender(clock),
+            bell=manager,
+            witness=witness,
+        )
+        _beside(ending, urging.run())
         log.info("ready", agi=f"{host}:{port}", lines=sorted(loaded.lines))
         await stopping.wait()
         log.info("draining", calls=len(service.drivers))

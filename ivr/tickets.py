@@ -307,7 +307,7 @@ def listed(
     hotline: str | None = None,
     states: Collection[str] = OPEN,
     due_before: datetime | None = None,
-    limit: int = 1000,
+    limit: int | None = 1000,
 ) -> list[Ticket]:
     """Tickets in these states, the one due first first. Blocks. Raises StorageFailed."""
     query = (
