@@ -9,7 +9,8 @@ Rules this module keeps:
   recording not at all.
 - What is far too short or too long for its words is made again a little slower or faster, and
   reported if that does not help.
-- Installed files are derived from the masters in seconds and never edited.
+- Installed files are derived from the masters in seconds and never edited: a file that changed is
+  a new one under the old name, so that who is hearing the old one hears it to its end.
 """
 
 from __future__ import annotations
@@ -104,10 +105,13 @@ def build(
     )
 
 
-def install(root: Path, sounds: Path) -> Report:
+def install(
+    root: Path, sounds: Path, *, keep_unsaid: bool = False, keep_unmade: bool = False
+) -> Report:
     """Write each part as a-law, µ-law and wav under `sounds`, where its master changed.
 
-    Raises BadFile, and OSError if the disk refuses.
+    Removed is what nobody says any more, unless `keep_unsaid`, and what has no recording of
+    today's words, unless `keep_unmade`. Raises BadFile, and OSError if the disk refuses.
     """
     library = Library.load(root)
     stamp = sounds / _STAMP
@@ -143,7 +147,12 @@ def install(root: Path, sounds: Path) -> Report:
             sound.write(name, played)
         made.append(recipe.base)
     removed = []
+    wanted = {recipe.path for recipe in library.recipes()}
+    kept = len(now) - len(made)
     for path in sorted(set(before) - set(now)):
+        if keep_unmade if path in wanted else keep_unsaid:
+            now[path] = before[path]
+            continue
         for kind in sound.FORMATS:
             (sounds / f"{path}.{kind}").unlink(missing_ok=True)
         removed.append(path.rpartition("/")[2])
@@ -151,24 +160,27 @@ def install(root: Path, sounds: Path) -> Report:
     _write(stamp, json.dumps(now, indent=0, sort_keys=True))
     return Report(
         tuple(sorted(made)),
-        len(now) - len(made),
+        kept,
         tuple(removed),
         tuple(sorted(missing)),
         tuple(sorted(failed)),
     )
 
 
-def prepare(root: Path, sounds: Path, progress: Progress | None = None) -> Report:
+def prepare(
+    root: Path, sounds: Path, progress: Progress | None = None, *, calls: bool = False
+) -> Report:
     """Make every text playable: what has no audio is spoken by the default voice, then installed.
 
     For the start of a line; the default voice's masters go to `var/audio`, never among those
-    that are committed. Raises BadFile, BuildRuns, EngineMissing, OSError.
+    that are committed. With `calls` there are calls up, which may still say what nobody else
+    says: that is removed at the next start. Raises BadFile, BuildRuns, EngineMissing, OSError.
     """
-    report = install(root, sounds)
+    report = install(root, sounds, keep_unsaid=calls, keep_unmade=True)
     if not report.missing:
         return report
     spoken = build(root, Pyttsx3Engine(), only_missing=True, progress=progress, into=MADE_HERE)
-    again = install(root, sounds)
+    again = install(root, sounds, keep_unsaid=calls)
     return Report(
         tuple(sorted({*report.made, *again.made})),
         report.kept,

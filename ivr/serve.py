@@ -312,7 +312,7 @@ async def _reload(settings: Settings, service: Service, alone: asyncio.Lock) -> 
     async with alone:
         before = service.lookups
         try:
-            loaded = await service.clock.in_executor(_load, settings)
+            loaded = await service.clock.in_executor(_load, settings, True)
             lookups = LookUps(loaded, service.clock, settings.root)
         except BadFile as error:
             for problem in error.problems:
@@ -327,10 +327,10 @@ async def _reload(settings: Settings, service: Service, alone: asyncio.Lock) -> 
         await before.close()
 
 
-def _load(settings: Settings) -> Hotlines:
-    """Blocks: lines as they are now, and what they say as Asterisk plays it."""
+def _load(settings: Settings, calls: bool = False) -> Hotlines:
+    """Blocks: lines as they are now, and what they say as Asterisk plays it, beside `calls`."""
     loaded = hotlines.load(settings.root)
-    masters.prepare(settings.root, settings.sounds)
+    masters.prepare(settings.root, settings.sounds, calls=calls)
     return loaded
 
 

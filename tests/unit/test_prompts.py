@@ -507,6 +507,48 @@ def test_old_words_are_never_installed_for_new_ones(small: Path) -> None:
     assert not (small / "sounds/zh/shop/shop.wait.alaw").exists()
 
 
+def test_who_hears_a_prompt_while_it_is_installed_anew_hears_the_old_one_to_its_end(
+    small: Path,
+) -> None:
+    prompts.build(small, Whistle())
+    prompts.install(small, small / "sounds")
+    path = small / "sounds/zh/shop/shop.wait.alaw"
+    old = path.read_bytes()
+    with path.open("rb", buffering=0) as playing:
+        begun = playing.read(160)
+        rewrite(small, "请您再等一下,马上就好。")
+        prompts.build(small, Whistle())
+        prompts.install(small, small / "sounds")
+        assert begun + playing.read() == old
+    assert path.read_bytes() != old
+
+
+def test_what_only_the_calls_that_are_up_still_say_stays_until_the_next_start(small: Path) -> None:
+    sounds = small / "sounds"
+    masters.prepare(small, sounds)
+    texts = small / "prompts/shop.yaml"
+    lines = texts.read_text().splitlines(keepends=True)
+    texts.write_text("".join(line for line in lines if not line.strip().startswith("wait:")))
+    masters.prepare(small, sounds, calls=True)
+    assert (sounds / "zh/shop/shop.wait.alaw").exists()
+    masters.prepare(small, sounds, calls=True)  # however often
+    assert (sounds / "zh/shop/shop.wait.alaw").exists()
+    assert masters.prepare(small, sounds).removed == ("shop.wait",)
+    assert not (sounds / "zh/shop/shop.wait.alaw").exists()
+
+
+def test_new_words_are_spoken_before_the_old_ones_go(small: Path) -> None:
+    sounds = small / "sounds"
+    masters.prepare(small, sounds)
+    path = sounds / "zh/shop/shop.wait.alaw"
+    old = path.read_bytes()
+    rewrite(small, "请您再等一下,马上就好。")
+    there: list[bool] = []
+    masters.prepare(small, sounds, lambda *_: there.append(path.exists()), calls=True)
+    assert there == [True]
+    assert path.read_bytes() != old
+
+
 def test_a_damaged_master_is_reported_and_not_played(small: Path) -> None:
     prompts.build(small, Whistle())
     master = small / "prompts/audio/zh/shop/shop.wait.flac"
