@@ -364,18 +364,19 @@ class Switch:
 def _lives(pid: int) -> bool:
     """Does this process still hold its files and ports?
 
-    Its command line is gone before they are; only a zombie has given up everything.
+    Its command line is gone before they are; only a zombie has given up everything, and that
+    only when its last thread is gone.
     """
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return state not in "ZX" or len(os.listdir(f"/proc/{pid}/task")) > 1
     except (FileNotFoundError, ProcessLookupError):
         return False
-    return state not in "ZX"
 
 
 def _desk(name: str, port: int) -> str:
     """A phone of one of our people. It is rung, and dials *81, *82 and the lines."""
-    if not re.fullmatch(r"[a-z0-9_]{1,40}", name):
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,32}", name):
         raise ValueError(f"name of a desk {name!r} may not stand in a configuration")
     where = f"contact = sip:{name}@127.0.0.1:{port:d}" if port else "max_contacts = 1"
     return (

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ import soundfile
 
 from ivr import debian, tones
 from ivr.program import installed
-from ivr.switch import Switch, SwitchError
+from ivr.switch import Switch, SwitchError, _lives
 
 ROOT = Path(__file__).parents[2]
 DEPENDS = """\
@@ -182,3 +184,23 @@ def test_a_tone_is_written_in_every_form_asterisk_can_send_as_it_is(tmp_path: Pa
     assert sound.shape == (2000,)
     for coded in ("alaw", "ulaw"):
         assert (tmp_path / f"beep.{coded}").stat().st_size == 2000
+
+
+def test_a_process_whose_first_thread_has_ended_lives_as_long_as_another() -> None:
+    work = (
+        "import ctypes, threading; threading.Thread(target=input).start();"
+        "print('begun', flush=True); ctypes.CDLL(None).pthread_exit(None)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", work], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as one:
+        assert one.stdout is not None and one.stdin is not None
+        one.stdout.readline()
+        state = Path(f"/proc/{one.pid}/stat")
+        while " Z " not in state.read_text():
+            pass
+        assert _lives(one.pid)
+        one.stdin.write("\n")
+        one.stdin.flush()
+        assert os.waitid(os.P_PID, one.pid, os.WEXITED | os.WNOWAIT) is not None
+        assert not _lives(one.pid)
