@@ -194,7 +194,8 @@ def test_a_process_whose_first_thread_has_ended_lives_as_long_as_another() -> No
     with subprocess.Popen(
         [sys.executable, "-c", work], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as one:
-        assert one.stdout is not None and one.stdin is not None
+        assert one.stdout is not None
+        assert one.stdin is not None
         one.stdout.readline()
         state = Path(f"/proc/{one.pid}/stat")
         while " Z " not in state.read_text():
