@@ -264,7 +264,8 @@ class _Turn:
 
     def leave(self, flow: Flow, state: str, memory: Memory | None) -> None:
         activity = flow.states[state].activity
-        if activity is not None:
+        # a state that needs the caller is never begun for one who is gone, and remembers nothing
+        if activity is not None and memory is not None:
             activity.leave(self, memory)
 
     def begin(self, name: str) -> None:

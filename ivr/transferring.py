@@ -99,8 +99,9 @@ class TransferMemory(Memory):
     """`line`, `limit`, `sign` and `ring` are the ids of what is held; `agent` is the staff number
     of the agent who is claimed. `tries` counts the phones rung. `quiet`: nothing is being said,
     by us or by the caller; `spoke`: the caller began to speak over what we say. `told` is the
-    position the caller was told last. `result` is what this wait has come to, `handed` whether
-    the agent is the next state's."""
+    position the caller was told last. `result` is what this wait has come to, `overdue`
+    whether it has lasted for as long as a wait may, `handed` whether the agent is the next
+    state's."""
 
     line: int
     limit: int
@@ -112,6 +113,7 @@ class TransferMemory(Memory):
     spoke: bool = False
     told: str = ""
     result: str = ""
+    overdue: bool = False
     handed: bool = False
 
 
@@ -157,6 +159,7 @@ class Transfer(Activity):
                 turn.music(self.music)
                 return self._go_on(turn, replace(memory, quiet=True))
             case TimerFired(id=number) if number == memory.limit:
+                memory = replace(memory, overdue=True)
                 return self._go_on(turn, replace(memory, result=memory.result or TOO_LONG))
             case TimerFired():
                 return self._sign(turn, memory)
@@ -221,7 +224,9 @@ class Transfer(Activity):
         """This agent will not take the call: the next one may, as long as the caller agrees."""
         turn.release(memory.agent, reason)
         given_up = not memory.line or memory.tries >= turn.staff.transfer.attempts
-        result = "" if memory.result == ACCEPTED else memory.result
+        result = memory.result
+        if result == ACCEPTED:
+            result = TOO_LONG if memory.overdue else ""
         result = result or (NOBODY if given_up else "")
         memory = replace(memory, ring=0, agent="", result=result)
         if memory.quiet and not result:
