@@ -1,12 +1,20 @@
-"""The virtual clock of a test, and a script played against the fake Asterisk."""
+"""The virtual clock of a test, a script played against the fake Asterisk, and what is needed to
+disturb the whole service."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
+
 import pytest
+import structlog
+from disturbed import CALLS, moments
 from faked import START, FakeSide
 from transcript import Transcript, transcript
 
+from ivr import logs
 from ivr.clock import VirtualClock
+from ivr.hotlines import Hotlines
 
 
 @pytest.fixture
@@ -26,3 +34,22 @@ def play(clock):
         return await transcript(play.side, [*first, *steps], caller)
 
     return play
+
+
+@pytest.fixture
+def service_logs() -> Iterator[None]:
+    """As the service writes them: without rich tracebacks, which take minutes to draw."""
+    logs.configure(level="warning")
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.fixture(scope="session")
+def loaded(lines: Hotlines) -> Hotlines:
+    return lines
+
+
+@pytest.fixture(scope="session")
+def every_moment(loaded: Hotlines) -> dict[str, list[float]]:
+    """Every moment of each of these calls at which something can go wrong."""
+    return {name: asyncio.run(moments(loaded, name)) for name in CALLS}

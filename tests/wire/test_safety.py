@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 import structlog
+from disturbed import House, handshake, heard, hotlines_once, peer, read
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
-from test_service_faults import House, handshake, heard, hotlines_once, peer, read
 
 from ivr import agi, codec, control, journal, logs, redact, store
 from ivr.scenario import Act, HangUpAct, Hum, Press, Speak

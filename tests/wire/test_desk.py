@@ -1,0 +1,113 @@
+"""The desk with a real database and a real spool: what fails there is tried again, and told."""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from ivr import actions, messages, replay, sound, stimuli, store
+from ivr.agi import Reply
+from ivr.clock import SystemClock
+from ivr.desk import Desk
+from ivr.hotlines import Hotlines
+from ivr.journal import write
+from ivr.spool import Spool
+from ivr.store import StorageFailed
+
+
+@dataclass
+class Office:
+    """A desk with a real database and a real spool."""
+
+    database: store.Store
+    desk: Desk
+    spool: Path
+    call: store.Call
+
+    def lock(self) -> sqlite3.Connection:
+        held = sqlite3.connect(self.spool.parent / "x.db", isolation_level=None)
+        held.execute("BEGIN IMMEDIATE")
+        return held
+
+
+@pytest.fixture
+def office(tmp_path: Path, loaded: Hotlines, monkeypatch: pytest.MonkeyPatch) -> Iterator[Office]:
+    monkeypatch.setattr(store, "BUSY", 50)
+    clock = SystemClock()
+    database = store.Store(f"sqlite:///{tmp_path / 'x.db'}")
+    database.upgrade()
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    shelf = Spool(database, spool=spool, folder=tmp_path / "kept", utc=clock.utc)
+    call = store.Call("fake-1.1", "fake", "1.1", "xjca", "1001", "13800138000", clock.utc())
+    with database.write() as connection:
+        write(connection, [call])
+    desk = Desk(database, shelf, clock)
+    yield Office(database, desk, spool, call)
+    clock.close()
+    database.close()
+
+
+def recording(office: Office) -> list[str]:
+    name = "0123456789abcdef0123456789abcdef-00"
+    spoken = sound.Sound(stimuli.speech(2.0, stimuli.SPEECH).astype("float32") / 32768, 8000)
+    sound.write(office.spool / f"{name}.wav", spoken)
+    return [name]
+
+
+async def test_a_recording_that_cannot_be_taken_is_taken_when_its_message_is_kept(
+    office: Office, loaded: Hotlines
+) -> None:
+    slices = recording(office)
+    held = office.lock()
+    taken = await office.desk.take(office.call, "message", slices)
+    assert taken.reference
+    assert (office.spool / f"{slices[0]}.wav").exists()
+    wish = actions.Keep(1, "message", (("recording", taken.reference), ("contact", "1")))
+    with pytest.raises(StorageFailed):
+        await office.desk.keep(office.call, loaded.lines["xjca"], wish)
+    held.execute("ROLLBACK")
+    held.close()
+    await office.desk.keep(office.call, loaded.lines["xjca"], wish)
+    (message,) = messages.listed(office.database)
+    assert re.fullmatch(r"[0-9a-f]{32}\.wav", message.recording)
+    assert message.seconds == pytest.approx(2.0, abs=0.1)
+    assert list(office.spool.iterdir()) == []
+
+
+async def test_calls_that_were_up_when_the_service_died_are_closed_once(office: Office) -> None:
+    await office.desk.close_calls("another")
+    assert replay.call(office.database, office.call.id).ended_at is None
+    await office.desk.close_calls("fake")
+    row = replay.call(office.database, office.call.id)
+    assert (row.ended_at, row.ended_by) == (row.offered_at, "us")
+    assert row.problem == "the service died while this call was up"
+    held = office.lock()
+    await office.desk.close_calls("fake")  # a locked database does not keep us from starting
+    held.execute("ROLLBACK")
+    held.close()
+
+
+class NoNotes:
+    """An AGI session on which Asterisk's database has nothing to tell."""
+
+    async def command(self, command: str, *arguments: str | int) -> Reply:
+        return Reply(200, 0, None, None, "200 result=0")
+
+
+async def test_what_is_left_in_the_spool_is_taken_in_also_when_the_dialplan_has_no_notes(
+    office: Office,
+) -> None:
+    name = recording(office)[0]
+    old = time.time() - 3600
+    os.utime(office.spool / f"{name}.wav", (old, old))
+    await office.desk.collect(NoNotes())  # type: ignore[arg-type]
+    assert len(messages.listed(office.database)) == 1
+    assert list(office.spool.iterdir()) == []
