@@ -13,7 +13,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 
 import pytest
 import standing
@@ -49,6 +49,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for line in told:
         terminalreporter.write_line(line)
+
+
+@pytest.fixture
+async def phone() -> AsyncIterator[Phone]:
+    """A telephone of the test's own."""
+    async with await Phone.open() as own:
+        yield own
 
 
 @pytest.fixture(scope="session")

@@ -99,12 +99,6 @@ def switch(tmp_path_factory: pytest.TempPathFactory, desk: int) -> Iterator[Swit
     own.stop()
 
 
-@pytest.fixture
-async def phone() -> AsyncIterator[Phone]:
-    async with await Phone.open() as own:
-        yield own
-
-
 async def dial(phone: Phone, switch: Switch, number: str, caller: str = "13800138000") -> PhoneCall:
     return await phone.dial(number, ("127.0.0.1", switch.ports.sip), caller)
 

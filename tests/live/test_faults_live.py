@@ -57,12 +57,6 @@ def line(tmp_path: Path, port: int) -> Iterator[Stage]:
         yield own
 
 
-@pytest.fixture
-async def phone() -> AsyncIterator[Phone]:
-    async with await Phone.open() as own:
-        yield own
-
-
 @asynccontextmanager
 async def deaf_back_end(port: int) -> AsyncIterator[None]:
     """One that takes a question and never answers it."""

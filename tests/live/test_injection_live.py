@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -108,12 +108,6 @@ def switch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Switch]:
     own.start()
     yield own
     own.stop()
-
-
-@pytest.fixture
-async def phone() -> AsyncIterator[Phone]:
-    async with await Phone.open() as own:
-        yield own
 
 
 async def one_call(
