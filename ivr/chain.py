@@ -25,8 +25,10 @@ Serves XJCA-6.2d, TEL-2.5b.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -55,6 +57,14 @@ class Head:
 
     def __str__(self) -> str:
         return f"{self.length}:{self.hash}"
+
+
+def read_head(text: str) -> Head:
+    """A head as it is written down. Raises ValueError with a sentence."""
+    length, _, digest = text.strip().partition(":")
+    if not length.isdecimal() or not re.fullmatch("[0-9a-f]{64}", digest):
+        raise ValueError(f"'{text}' is no head: it looks like 42:0123…cdef, as `verify` tells it")
+    return Head(int(length), digest)
 
 
 def seal(before: str, row: Mapping[str, Any]) -> str:
@@ -144,9 +154,8 @@ class Witness:
         except FileNotFoundError:
             return
         for line in text.splitlines():
-            length, _, digest = line.partition(":")
-            if length.isdecimal() and len(digest) == 64:
-                yield Head(int(length), digest)
+            with contextlib.suppress(ValueError):
+                yield read_head(line)
 
     def note(self, head: Head) -> bool:
         """Write a head down, unless it is the last one already; blocks until it is on the disk.

@@ -22,7 +22,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ivr import logs, place
+from ivr import logs, place, ticket_commands
 from ivr.document import BadFile
 from ivr.showing import Refused, complain, err, one_of, out, show
 from ivr.store import StorageFailed
@@ -55,6 +55,7 @@ Limit = Annotated[int, typer.Option(min=1, help="At most so many.")]
 
 @app.callback()
 def where(
+    ctx: typer.Context,
     root: Annotated[
         Path | None, typer.Option(help="Data root with flows, prompts and asterisk.")
     ] = None,
@@ -67,6 +68,7 @@ def where(
         raise Refused(f"there are no flows under {HERE.root}: give the data root with --root")
     default = place.database(HERE.root)
     HERE.database = database or os.environ.get("SANSHENG_DATABASE") or default
+    ctx.obj = HERE  # for commands in modules of their own
 
 
 # ---------------------------------------------------------------- the service
@@ -368,6 +370,12 @@ def simulate(
         out=out,
     )
     raise typer.Exit(1 if wrong else 0)
+
+
+# ---------------------------------------------------------------- tickets
+
+app.add_typer(ticket_commands.app, name="tickets")
+app.command()(ticket_commands.offenders)
 
 
 def hoisted(words: Sequence[str]) -> list[str]:

@@ -1,0 +1,399 @@
+"""The commands `sansheng tickets …` and `sansheng offenders`.
+
+Rules this module keeps:
+
+- The rules of `ivr.cli`: a command reads its options, calls one module and shows the result.
+- There is no command that edits or deletes: a ticket is only added to, with the staff number of
+  who does it.
+- Lists and the history show numbers masked; only `show` gives the contact, as somebody must ring
+  back, and `offenders --full`, with a reason that is written down.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ivr.showing import Refused, complain, err, one_of, out, show
+from ivr.store import StorageFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ivr.store import Store
+    from ivr.tickets import Ticket
+
+app = typer.Typer(
+    help="Work that callers left: who owes what, and until when (工单).", no_args_is_help=False
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+LineOption = Annotated[str | None, typer.Option("--line", help="Only this line.")]
+State = Annotated[str | None, typer.Option(help="Only this state, or all; default: open ones.")]
+Overdue = Annotated[bool, typer.Option("--overdue", help="Only what is overdue.")]
+DueSoon = Annotated[bool, typer.Option("--due-soon", help="Only what is due soon.")]
+Limit = Annotated[int, typer.Option(min=1, help="At most so many.")]
+Id = Annotated[str, typer.Argument(help="The ticket's id, from `tickets`, such as T17.")]
+By = Annotated[str, typer.Option("--by", help="Staff number of who does it.")]
+Text = Annotated[str, typer.Option("--text", help="What is to be remembered of it.")]
+
+
+@app.callback(invoke_without_command=True)
+def tickets(
+    ctx: typer.Context,
+    line: LineOption = None,
+    state: State = None,
+    overdue: Overdue = False,
+    due_soon: DueSoon = False,
+    limit: Limit = 100,
+    as_json: Json = False,
+) -> None:
+    """Work that callers left: who owes what, and until when (工单). Lists what is open."""
+    if ctx.invoked_subcommand is None:
+        _list(ctx, line, state, overdue, due_soon, limit, as_json)
+
+
+@app.command("list")
+def list_(
+    ctx: typer.Context,
+    line: LineOption = None,
+    state: State = None,
+    overdue: Overdue = False,
+    due_soon: DueSoon = False,
+    limit: Limit = 100,
+    as_json: Json = False,
+) -> None:
+    """Tickets, the one due first first (工单列表)."""
+    _list(ctx, line, state, overdue, due_soon, limit, as_json)
+
+
+def _list(
+    ctx: typer.Context,
+    line: str | None,
+    state: str | None,
+    overdue: bool,
+    due_soon: bool,
+    limit: int,
+    as_json: bool,
+) -> None:
+    from ivr import hotlines
+    from ivr import tickets as work
+    from ivr.ticket_rules import Rules
+
+    lines = hotlines.load(ctx.obj.root).lines
+    if line is not None:
+        one_of(line, lines, "line")
+    states: tuple[str, ...] = work.OPEN
+    if state is not None:
+        states = work.STATES
+        if one_of(state, (*work.STATES, "all"), "state") != "all":
+            states = (state,)
+    wanted = {"overdue"} if overdue else set()
+    wanted |= {"due_soon"} if due_soon else set()
+    now = datetime.now(UTC)
+    rows = []
+    for one in work.listed(_store(ctx), hotline=line, states=states, limit=None):
+        rules = lines[one.hotline].tickets if one.hotline in lines else Rules()
+        stands = work.standing(one, now, rules.due_soon)
+        if not wanted or stands in wanted:
+            rows.append({**_row(one), "stands": stands})
+    brief = [
+        {
+            "ticket": row["ticket"],
+            "line": row["line"],
+            "kind": row["kind"],
+            "urgency": row["urgency"],
+            "due": _brief(row["due_at"]),
+            "stands": row["stands"].replace("_", " "),
+            "state": row["state"].replace("_", " for ", 1),
+            "owner": row["owner"],
+        }
+        for row in rows[:limit]
+    ]
+    show(brief, as_json, "tickets", whole=rows[:limit])
+
+
+@app.command("show")
+def show_(ctx: typer.Context, ticket: Id, as_json: Json = False) -> None:
+    """One ticket with its contact and its whole history (工单详情)."""
+    from ivr import tickets as work
+    from ivr.redact import masked
+
+    store = _store(ctx)
+    one = _done(lambda: work.found(store, ticket))
+    steps = _done(lambda: work.history(store, ticket))
+    row = {**_row(one), "caller": one.caller, "contact": one.contact}
+    history = [asdict(step) for step in steps]
+    for step in history:
+        step["changes"] = {k: _masked(v, masked) for k, v in step["changes"].items()}
+    if as_json:
+        show([], True, whole={**row, "history": history})
+        return
+    for name, value in row.items():
+        if value not in ("", None, {}):
+            told = _brief(value) if name.endswith("_at") else value
+            if isinstance(value, dict):
+                told = " ".join(f"{key}={one}" for key, one in value.items())
+            out.print(f"{name:17} {told}", highlight=False, markup=False, soft_wrap=True)
+    out.print()
+    show(
+        [
+            {
+                "row": str(step["seq"]),
+                "at": _brief(step["at"]),
+                "what": step["what"],
+                "who": step["who"],
+                "text": step["text"],
+            }
+            for step in history
+        ],
+        False,
+        "history",
+    )
+
+
+@app.command()
+def take(ctx: typer.Context, ticket: Id, by: By, text: Text = "") -> None:
+    """Take a ticket on, or over, or open it again (受理)."""
+    _change(ctx, ticket, "taken", by, text, taken_by=by)
+
+
+@app.command()
+def wait(
+    ctx: typer.Context,
+    ticket: Id,
+    by: By,
+    for_: Annotated[str, typer.Option("--for", help="form, documents or caller.")],
+    text: Text = "",
+) -> None:
+    """It waits for something from outside; the time goes on (挂起)."""
+    one_of(for_, ("form", "documents", "caller"), "thing to wait for")
+    _change(ctx, ticket, f"waiting_{for_}", by, text)
+
+
+@app.command()
+def done(ctx: typer.Context, ticket: Id, by: By, text: Text = "") -> None:
+    """It is solved; --text says how (办结)."""
+    _change(ctx, ticket, "done", by, text)
+
+
+@app.command()
+def close(ctx: typer.Context, ticket: Id, by: By, text: Text = "") -> None:
+    """Close a ticket that is done, and whose caller knows (关闭)."""
+    _change(ctx, ticket, "closed", by, text)
+
+
+@app.command()
+def remark(
+    ctx: typer.Context,
+    ticket: Id,
+    text: Annotated[str, typer.Argument(help="The remark.")],
+    by: By,
+    as_: Annotated[str, typer.Option("--as", help="remark, follow_up or report.")] = "remark",
+) -> None:
+    """Add to a ticket's history, in whatever state it is (备注)."""
+    from ivr import tickets as work
+
+    one_of(as_, work.REMARKS, "remark")
+    _add(ctx, by, lambda store, now: work.remark(store, ticket, by, now, text, as_))
+
+
+@app.command()
+def assign(
+    ctx: typer.Context,
+    ticket: Id,
+    to: Annotated[str, typer.Option("--to", help="A department, or supervisor.")],
+    by: By,
+    text: Text = "",
+) -> None:
+    """Give a ticket to another owner (转派)."""
+    from ivr import hotlines
+    from ivr import tickets as work
+    from ivr.ticket_rules import PLAIN, SUPERVISOR
+
+    store = _store(ctx)
+    one = _done(lambda: work.found(store, ticket))
+    line = hotlines.load(ctx.obj.root).lines.get(one.hotline)
+    departments = line.document.get("departments", {}) if line is not None else {}
+    one_of(to, (*(departments or (PLAIN.owner,)), SUPERVISOR), "owner")
+    _add(ctx, by, lambda store, now: work.assign(store, ticket, to, by, now, text))
+
+
+@app.command()
+def grade(
+    ctx: typer.Context,
+    ticket: Id,
+    grade: Annotated[str, typer.Argument(help="light, serious or very_serious.")],
+    by: By,
+    text: Text = "",
+) -> None:
+    """Say how serious a complaint is (投诉等级)."""
+    from ivr import tickets as work
+    from ivr.ticket_rules import GRADES
+
+    one_of(grade, GRADES, "grade")
+    _add(ctx, by, lambda store, now: work.grade(store, ticket, grade, by, now, text))
+
+
+@app.command()
+def verify(
+    ctx: typer.Context,
+    head: Annotated[
+        list[str] | None, typer.Option(help="A head that was written down elsewhere.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Was anything in the history of tickets changed or taken away? (核验)"""
+    from ivr.audit import audit
+    from ivr.chain import Witness, read_head
+
+    witness = Witness.of(ctx.obj.root, ctx.obj.database)
+    heads = [*witness.heads(), *(_done(lambda one=one: read_head(one)) for one in head or ())]  # type: ignore[misc]
+    try:
+        report = audit(_store(ctx), heads)
+    except StorageFailed as error:
+        # a database that cannot be read proves nothing either
+        complain([f"the history cannot be read: {error}"], "")
+        return
+    if as_json:
+        told = {
+            "rows": report.head.length,
+            "head": str(report.head),
+            "tickets": report.tickets,
+            "heads_known": report.witnessed,
+            "first_bad_row": report.first_bad_row,
+            "findings": [str(one) for one in report.findings],
+        }
+        show([], True, whole=told)
+        raise typer.Exit(1 if report.findings else 0)
+    known = f"{report.witnessed} heads written down elsewhere agree"
+    good = f"{report.head.length} rows of {report.tickets} tickets are as they were written"
+    complain(report.findings, f"{good}; {known}; head {report.head}")
+
+
+def offenders(
+    ctx: typer.Context,
+    least: Annotated[int, typer.Option(min=1, help="With at least so many such calls.")] = 2,
+    line: LineOption = None,
+    full: Annotated[bool, typer.Option("--full", help="Whole numbers; needs the two below.")] = (
+        False
+    ),
+    by: Annotated[str, typer.Option("--by", help="Staff number of who asks.")] = "",
+    reason: Annotated[str, typer.Option(help="Why; both are written down.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Callers whose calls were ended for harassment, the worst first (骚扰来电)."""
+    from ivr import hotlines
+    from ivr import offenders as who
+    from ivr.redact import mask
+
+    if line is not None:
+        one_of(line, hotlines.load(ctx.obj.root).lines, "line")
+    if full and not reason.strip():
+        raise Refused("whole numbers are given for a reason: --by STAFF --reason TEXT")
+    store = _store(ctx)
+    found = who.offenders(store, least, line)
+    if full:
+        who.disclosed(store, found, _staff(by), reason, datetime.now(UTC))
+    rows: list[dict[str, Any]] = [
+        {
+            "number": (one.number if full else mask(one.number)) or "(withheld)",
+            "times": len(one.calls),
+            "last": one.last.isoformat(timespec="seconds"),
+            "lines": list(one.lines),
+            "calls": list(one.calls),
+        }
+        for one in found
+    ]
+    brief = [{**row, "last": _brief(row["last"]), "calls": row["calls"][0]} for row in rows]
+    show(brief, as_json, "offenders", whole=rows)
+
+
+# ---------------------------------------------------------------- what they share
+
+
+def _store(ctx: typer.Context) -> Store:
+    from ivr import listing
+
+    return listing.open_store(ctx.obj.database)
+
+
+def _done(work: Callable[[], Any]) -> Any:
+    from ivr.tickets import NoTicket, NotNow
+
+    try:
+        return work()
+    except (NoTicket, NotNow, ValueError) as error:
+        raise Refused(str(error)) from error
+
+
+def _staff(by: str) -> str:
+    from ivr.tickets import STAFF
+
+    if not STAFF.fullmatch(by):
+        raise Refused(f"'{by}' is no staff number: write digits, such as --by 801")
+    return by
+
+
+def _change(ctx: typer.Context, ticket: str, state: str, by: str, text: str, **more: str) -> None:
+    from ivr import tickets as work
+
+    _add(ctx, by, lambda store, now: work.change(store, ticket, state, by, now, text, **more))
+    out.print(f"{ticket} is {state.replace('_', ' for ', 1)}", highlight=False)
+
+
+def _add(ctx: typer.Context, by: str, work: Callable[[Store, datetime], Any]) -> None:
+    """Do it, and write the new head of the history down outside of the database."""
+    from ivr import chain
+
+    _staff(by)
+    store = _store(ctx)
+    _done(lambda: work(store, datetime.now(UTC)))
+    with store.read() as connection:
+        head = chain.head(connection)
+    try:
+        chain.Witness.of(ctx.obj.root, ctx.obj.database).note(head)
+    except OSError as error:
+        err.print(f"it is done, but the head {head} could not be written down: {error}")
+
+
+def _row(one: Ticket) -> dict[str, Any]:
+    """A ticket as plain values, numbers masked."""
+    from ivr.redact import mask, masked
+
+    return {
+        "ticket": one.id,
+        "line": one.hotline,
+        "kind": one.kind,
+        "state": one.state,
+        "urgency": one.urgency,
+        "complexity": one.complexity,
+        "grade": one.grade,
+        "owner": one.owner,
+        "taken_by": one.taken_by,
+        "opened_at": one.opened_at.isoformat(timespec="milliseconds"),
+        "due_at": one.due_at.isoformat(timespec="milliseconds"),
+        "promised": one.promised,
+        "asked": _masked(dict(one.asked), masked),
+        "staff_number": one.staff_number,
+        "caller": mask(one.caller),
+        "contact": mask(one.contact),
+        "recording": one.recording,
+        "surname_recording": one.surname_recording,
+        "message": one.message_id,
+        "call": one.call_id,
+    }
+
+
+def _masked(value: Any, masked: Callable[[str], str]) -> Any:
+    if isinstance(value, dict):
+        return {key: _masked(one, masked) for key, one in value.items()}
+    return masked(value) if isinstance(value, str) else value
+
+
+def _brief(at: str) -> str:
+    """A time for a table: this machine's, to the minute."""
+    return f"{datetime.fromisoformat(at).astimezone():%m-%d %H:%M}"
