@@ -389,6 +389,7 @@ _LINE_KEYS = (
     "hours",
     "promises",
     "tickets",
+    "callbacks",
     "settings",
     "states",
     "lookups",

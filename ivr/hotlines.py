@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from ivr import directory, files, flow, hours
+from ivr import callback_rules, directory, files, flow, hours
 from ivr.directory import Directory
 from ivr.document import BadFile, Map, Problem, problem
 from ivr.events import Offered
@@ -26,7 +26,8 @@ from ivr.prompts import Library
 @dataclass(frozen=True, slots=True)
 class Hotlines:
     """The lines by name and by dialled number, what they say, when people are at work there,
-    and whom they know. `bodies` are the versions as they are stored for replaying."""
+    whom they know, and how they call people back. `bodies` are the versions as they are stored
+    for replaying."""
 
     lines: Mapping[str, Line]
     numbers: Mapping[str, Line]
@@ -34,6 +35,7 @@ class Hotlines:
     bodies: Mapping[str, str]
     hours: Mapping[str, Hours]
     directories: Mapping[str, Directory]
+    callbacks: Mapping[str, callback_rules.Rules]
 
     def offered(
         self, line: Line, number: str, caller: str, rung: float, at: datetime, maintenance: bool
@@ -83,6 +85,7 @@ def load(root: Path) -> Hotlines:
     numbers: dict[str, Line] = {}
     times: dict[str, Hours] = {}
     people: dict[str, Directory] = {}
+    callbacks: dict[str, callback_rules.Rules] = {}
     for name, document in documents_.items():
         prompts = {
             prompt: tuple(sorted(library.slots(name, prompt))) for prompt in library.names(name)
@@ -91,6 +94,7 @@ def load(root: Path) -> Hotlines:
             line = flow.compile_line(document, flows, prompts)
             times[name] = hours.parse(document)
             people[name] = directory.parse(document)
+            callbacks[name] = callback_rules.parse(document)
         except BadFile as error:
             problems += error.problems
             continue
@@ -103,4 +107,4 @@ def load(root: Path) -> Hotlines:
                 problems.append(problem(at, "F115", what, "remove it from one of the two"))
     if problems:
         raise BadFile(problems)
-    return Hotlines(lines, numbers, library, bodies, times, people)
+    return Hotlines(lines, numbers, library, bodies, times, people, callbacks)

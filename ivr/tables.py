@@ -384,6 +384,9 @@ promises = Table(
     metadata,
     Column("id", String(20), primary_key=True),
     Column("message_id", String(64), ForeignKey("messages.id"), nullable=False, unique=True),
+    Column(
+        "place", Words(64), nullable=False, unique=True
+    ),  # under this its turn is kept in a line
     Column("call_id", Words(200)),
     Column("hotline", Words(64), nullable=False),
     Column("kind", Words(32), nullable=False),

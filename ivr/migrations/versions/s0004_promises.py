@@ -17,6 +17,7 @@ def upgrade() -> None:
         "promises",
         sa.Column("id", sa.String(20), nullable=False),
         sa.Column("message_id", sa.String(64), nullable=False),
+        sa.Column("place", sa.String(64), nullable=False),
         sa.Column("call_id", sa.String(200)),
         sa.Column("hotline", sa.String(64), nullable=False),
         sa.Column("kind", sa.String(32), nullable=False),
@@ -35,6 +36,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="promises_pk"),
         sa.ForeignKeyConstraint(["message_id"], ["messages.id"], name="promises_message_id_fk"),
         sa.UniqueConstraint("message_id", name="promises_message_id_unique"),
+        sa.UniqueConstraint("place", name="promises_place_unique"),
         sa.CheckConstraint(
             "state IN ('open', 'calling', 'kept', 'broken', 'given_up')", name="promises_state"
         ),
