@@ -21,8 +21,9 @@ from itertools import product
 
 from ivr.activity import Choose, End
 from ivr.asking import Ask
+from ivr.briefing import HandOver
 from ivr.document import Map, Problem, Seq, Text, Value, problem
-from ivr.flow import START, Flow, Invoke, Line, State
+from ivr.flow import CALLBACK, LEG, START, Flow, Invoke, Line, State
 
 OPTIONAL = frozenset({"hung_up", "end_asked", "person", "noise"})
 """Triggers that a state may leave to others, or to nobody."""
@@ -94,7 +95,7 @@ def _graph(flow: Flow) -> Iterator[Problem]:
         back[row.dest].add(row.source)
         yield from _row(flow, row.source, row.trigger, row.at)
     reached = _closure({flow.initial}, ahead)
-    ends = {s.name for s in _states(flow) if s.final or isinstance(s.activity, End)}
+    ends = {s.name for s in _states(flow) if s.final or isinstance(s.activity, End | HandOver)}
     saved = _closure(ends, back)
     for state in _states(flow):
         if state.name not in reached:
@@ -210,7 +211,8 @@ def _texts(value: Value | None) -> Iterator[Text]:
 
 def _reachable(line: Line, known: set[str]) -> Iterator[tuple[Flow, State]]:
     """The states that calls of this line can come to, its settings being what they are."""
-    flows, left = {START}, [START]
+    flows = {START, LEG, CALLBACK} & line.flows.keys()
+    left = sorted(flows)
     while left:
         flow = line.flows[left.pop()]
         ahead: dict[str, set[str]] = {state.name: set() for state in _states(flow)}
@@ -237,7 +239,7 @@ def _possible(line: Line, known: set[str], condition: str) -> bool:
 
 
 def _facts(line: Line) -> set[str]:
-    facts = {"caller", "number", "addressee", "reference"}
+    facts = {"caller", "number", "addressee", "reference", "agent", "ahead", "minutes", "talked"}
     for flow in line.flows.values():
         for state in _states(flow):
             into = getattr(state.activity, "into", "")

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ivr.document import Text, bad
+from ivr.staff import Staff
 
 
 class Lookup(Protocol):
@@ -34,6 +35,8 @@ class Line(Protocol):
     def lookups(self) -> Mapping[str, Lookup]: ...
     @property
     def long_hold(self) -> float: ...
+    @property
+    def staff(self) -> Staff: ...
 
 
 class View(Protocol):
@@ -88,6 +91,7 @@ REGISTRY: dict[str, Entry] = {
     "setting": Entry(2, lambda view, name, value: view.line.settings.get(name) == value),
     "phone": Entry(1, lambda view, slot: phone(view.slot(slot))),
     "item_number": Entry(0, _item_number),
+    "agent": Entry(1, lambda view, slot: view.slot(slot) in view.line.staff.agents),
     "long_lookup": Entry(
         0, lambda view: view.line.lookups[view.slot("lookup")].expected > view.line.long_hold
     ),

@@ -75,6 +75,31 @@ class OpsHangUp:
     """Not the caller but ops ask for the call to be ended."""
 
 
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """What one of our people does at one ring of their phone.
+
+    After `after` seconds they do this: accept, refuse, ignore (hear the note and press nothing),
+    drop (pick up and hang up at once), drop_in_note; busy, decline; no_answer and unreachable
+    take no time. Who picks up decides after `hears` more. In a conversation they hang up after
+    `talks` (None: never) and press feature codes (`keys`), each so long after its beginning.
+    """
+
+    does: str = "accept"
+    after: float = 3.0
+    hears: float = 2.0
+    talks: float | None = None
+    keys: tuple[tuple[float, str], ...] = ()
+
+
+DOES = (
+    *("accept", "refuse", "ignore", "drop", "drop_in_note"),
+    *("busy", "decline", "no_answer", "unreachable"),
+)
+"""What people do when their phone rings."""
+AHEAD_EACH = 20.0
+"""Seconds after which one of those who wait before the caller is served."""
+
 Act = Press | Speak | Hum | HangUpAct | OpsHangUp
 
 
@@ -115,6 +140,11 @@ class World:
 
     `time` is the line's local time, None if it does not matter. `rung` is how long it had rung
     before it reached us, in seconds. `caller` is the caller's number, "" if withheld.
+
+    `agents` says per phone what its owner does at successive rings, the last for ever. These
+    people are ready when the call begins, all others are not at work. `ahead` callers wait in the
+    line that the caller joins: everybody is busy with others until these have been served, one
+    every `AHEAD_EACH` from when the caller joined.
     """
 
     time: datetime | None = None
@@ -123,6 +153,8 @@ class World:
     lookup: LookupWorld | None = None
     store_fails: bool = False
     maintenance: bool = False
+    agents: tuple[tuple[str, tuple[Ring, ...]], ...] = ()
+    ahead: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +247,7 @@ def _timed(wait: float, act: Act) -> list[tuple[float, Act]]:
 # ---------------------------------------------------------------- reading
 
 _KEYS = frozenset({"scenario", "line", "number", "shows", "breaks", "levels", "world", "caller"})
-_WORLD = frozenset({"time", "rung", "caller", "lookup", "store", "maintenance"})
+_WORLD = frozenset({"time", "rung", "caller", "lookup", "store", "maintenance", "agents", "ahead"})
 _ACTS = ("press", "speak", "say", "hum", "hang_up", "ops")
 
 T = TypeVar("T")
@@ -346,7 +378,47 @@ def _world(reader: _Reader, given: Map) -> World:
             if "maintenance" in given
             else False
         ),
+        agents=tuple(
+            (str(phone), _rings(reader, rings))
+            for phone, rings in (
+                reader.mapping(given["agents"]).items() if "agents" in given else ()
+            )
+        ),
+        ahead=reader.take(lambda value: files.whole(value, 0, 60), given["ahead"], 0)
+        if "ahead" in given
+        else 0,
     )
+
+
+def _rings(reader: _Reader, value: Any) -> tuple[Ring, ...]:
+    if not isinstance(value, Seq) or not value:
+        reader.bad(value, "F909", "what this person does is no list", "write [{does: accept}]")
+        return (Ring(),)
+    return tuple(_ring(reader, reader.mapping(item)) for item in value)
+
+
+def _ring(reader: _Reader, given: Map) -> Ring:
+    reader.keys(given, ["does", "after", "hears", "talks", "keys"])
+    lengths = {
+        key: reader.take(files.seconds, given[key], 0.0)
+        for key in ("after", "hears", "talks")
+        if key in given
+    }
+    keys = given.get("keys", Seq())
+    if not isinstance(keys, Seq):
+        reader.bad(keys, "F909", "keys are a list", 'write [{at: 5 s, press: "*1"}]')
+        keys = Seq()
+    does = reader.choice(given["does"], DOES) if "does" in given else "accept"
+    pressed = tuple(_code(reader, reader.mapping(key)) for key in keys)
+    return Ring(does=does, keys=pressed, **lengths)
+
+
+def _code(reader: _Reader, given: Map) -> tuple[float, str]:
+    reader.keys(given, ["at", "press"])
+    code = reader.text(given["press"]) if "press" in given else ""
+    if not re.fullmatch(r"[0-9*#]+", code):
+        reader.bad(given, "F907", f"'{code}' are not keys", 'write e.g. "*1" in quotes')
+    return reader.take(files.seconds, given["at"], 0.0) if "at" in given else 0.0, code
 
 
 def _lookup(reader: _Reader, value: Any) -> LookupWorld:

@@ -5,6 +5,7 @@ Rules this module keeps:
 - Time is a number that jumps to the next thing that happens; nothing waits. The caller is the
   same `ScriptedCaller` that the wire and the live runs use.
 - Events due at the same instant are taken in the order of `ivr.events.precedence`.
+- People are `ivr.standins`; an agent's leg is a call of its own in the same time.
 - What comes out is what a journal would hold, so that the same monitors and the same
   comparisons serve all levels.
 - Lengths and times are in seconds from the moment the call reached us.
@@ -21,6 +22,7 @@ from ivr.call import Call, step
 from ivr.events import Event, precedence
 from ivr.flow import Line
 from ivr.scenario import Act, HangUpAct, Hum, OpsHangUp, Press, Scenario, ScriptedCaller, Speak
+from ivr.standins import Leg, StandIns
 
 Seconds = Callable[[str, Mapping[str, str]], float]
 """How long a prompt with these slots takes, in seconds."""
@@ -31,6 +33,8 @@ SHORTEST_VOICE = 0.12
 """A sound shorter than this is a click."""
 BEEP = 0.25
 """The beep before a recording."""
+UNKNOWN_RECORDING = 3.0
+"""How long somebody else's recording is."""
 LONGEST = 7200.0
 """A call longer than this goes round in a circle."""
 
@@ -49,16 +53,18 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a call went: the prompts in the order they began, what was noted, who ended it."""
+    """How a call went: the prompts in the order they began, what was noted, who ended it, and what
+    happened on the legs of the agents who picked up."""
 
     hears: tuple[str, ...]
     record: Mapping[str, str]
     ends: str
     moments: tuple[Moment, ...]
     seconds: float
+    legs: tuple[tuple[Moment, ...], ...] = ()
 
 
-def outcome(moments: tuple[Moment, ...]) -> Outcome:
+def outcome(moments: tuple[Moment, ...], legs: tuple[tuple[Moment, ...], ...] = ()) -> Outcome:
     """What a call came to, from its events and actions."""
     hears = tuple(m.what.prompt for m in moments if isinstance(m.what, actions.Say))
     record: dict[str, str] = {}
@@ -72,12 +78,30 @@ def outcome(moments: tuple[Moment, ...]) -> Outcome:
             case actions.HangUp():
                 ends = ends or "us"
     last = moments[-1].at if moments else 0.0
-    return Outcome(hears, record, ends, moments, last)
+    return Outcome(hears, record, ends, moments, last, legs)
 
 
 def run(scenario: Scenario, line: Line, seconds: Seconds, offered: events.Offered) -> Outcome:
     """Run one scenario through the machine. Raises Endless."""
     return _World(scenario, line, seconds, offered).run()
+
+
+@dataclass(slots=True)
+class _Time:
+    """What is due, and now; one for a call and all its legs."""
+
+    now: float = 0.0
+    due: list[tuple[float, int, int, Callable[[], None]]] = field(default_factory=list)
+    order: int = 0
+
+    def later(self, wait: float, do: Callable[[], None], rank: int = 99) -> None:
+        self.order += 1
+        heapq.heappush(self.due, (round(self.now + wait, 6), rank, self.order, do))
+
+    def go_on(self) -> None:
+        """On to the next thing that is due, which is done."""
+        self.now, _, _, do = heapq.heappop(self.due)
+        do()
 
 
 @dataclass(slots=True)
@@ -93,35 +117,41 @@ class _World:
     scenario: Scenario
     line: Line
     seconds: Seconds
-    offered: events.Offered
-    now: float = 0.0
+    first: events.Offered | events.Summoned
+    time: _Time = field(default_factory=_Time)
+    recordings: dict[str, float] = field(default_factory=dict)
+    over: Callable[[str], None] | None = None
     call: Call = field(default_factory=Call)
     moments: list[Moment] = field(default_factory=list)
-    due: list[tuple[float, int, int, Callable[[], None]]] = field(default_factory=list)
-    order: int = 0
+    legs: list[list[Moment]] = field(default_factory=list)
     sounding: _Sounding | None = None
     voice_until: float = -1.0
     voiced: float = 0.0
     quality: str = "fine"
     script: ScriptedCaller = field(init=False)
+    people: StandIns = field(init=False)
 
     def __post_init__(self) -> None:
+        world = self.scenario.world
         self.script = ScriptedCaller(self.scenario.caller)
+        self.people = StandIns(self.line, world.agents, world.ahead, self)
 
     def run(self) -> Outcome:
-        self.happen(self.offered)
+        self.happen(self.first)
         while not self.call.over:
-            if not self.due or self.now > LONGEST:
+            if not self.time.due or self.now > LONGEST:
                 raise Endless(f"{self.scenario.name} at {self.now:.1f} s: {self.call.where}")
-            self.now, _, _, do = heapq.heappop(self.due)
-            do()
-        return outcome(tuple(self.moments))
+            self.time.go_on()
+        return outcome(tuple(self.moments), tuple(map(tuple, self.legs)))
 
     # -- time
 
+    @property
+    def now(self) -> float:
+        return self.time.now
+
     def later(self, wait: float, do: Callable[[], None], rank: int = 99) -> None:
-        self.order += 1
-        heapq.heappush(self.due, (round(self.now + wait, 6), rank, self.order, do))
+        self.time.later(wait, do, rank)
 
     def event_later(self, wait: float, event: Event) -> None:
         self.later(wait, lambda: self.happen(event), precedence(event))
@@ -134,6 +164,8 @@ class _World:
         self.moments += [Moment(self.now, wish) for wish in wishes]
         for wish in wishes:
             self.carry_out(wish)
+        if self.call.over and self.over is not None:
+            self.over(outcome(tuple(self.moments)).record.get("verdict", ""))
 
     # -- what the machine wants
 
@@ -152,6 +184,8 @@ class _World:
                 self.event_later(
                     0, events.StoreFailed(number) if failed else events.Stored(number, "1")
                 )
+            case _:
+                self.people.carry_out(wish)
 
     def stop_sounding(self) -> None:
         before, self.sounding = self.sounding, None
@@ -178,7 +212,12 @@ class _World:
                 self.voiced = 0.0
                 self.later(BEEP + wish.quiet, lambda: self.quiet_in_recording(wish))
                 self.later(BEEP + wish.limit, lambda: self.recorded(wish, "limit"))
-            case actions.Music() | actions.HangUp():
+            case actions.PlayRecording(id=number, recording=name, seconds=most):
+                length = self.recordings.get(name, UNKNOWN_RECORDING)
+                self.later(min(length, most), lambda: self.said(number))
+            case actions.Bridge() | actions.Resume():
+                self.people.carry_out(wish)
+            case actions.Music() | actions.HangUp() | actions.HandOver():
                 pass
 
     def answer_later(self, wait: float, number: int, event: events.Answer) -> None:
@@ -246,6 +285,7 @@ class _World:
             return
         length = round(self.now - self.sounding.since - BEEP, 2)
         silent = self.voiced < 0.3
+        self.recordings[f"recording-{wish.id}"] = length
         self.happen(
             events.Recorded(
                 wish.id,
@@ -255,6 +295,30 @@ class _World:
                 ended_by,
             )
         )
+
+    # -- the legs of agents
+
+    def brief(self, note: events.Values, over: Callable[[str], None]) -> Leg:
+        """Begin the leg of an agent who has picked up."""
+        leg = _World(
+            self.scenario,
+            self.line,
+            self.seconds,
+            events.Summoned(note),
+            self.time,
+            self.recordings,
+            over,
+        )
+        leg.script = ScriptedCaller(())
+        self.legs.append(leg.moments)
+        leg.happen(leg.first)
+        return leg
+
+    def press(self, key: str) -> None:
+        self.do(Press(key))
+
+    def hang_up(self) -> None:
+        self.do(HangUpAct())
 
     # -- what the caller does
 

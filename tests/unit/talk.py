@@ -52,7 +52,14 @@ class Talk:
                 self.awaits["foreground"] = want.id
             elif isinstance(want, actions.SetTimer):
                 self.awaits[want.name] = want.id
-            elif isinstance(want, actions.LookUp | actions.Keep):
+            elif isinstance(
+                want,
+                actions.LookUp
+                | actions.Keep
+                | actions.Survey
+                | actions.JoinLine
+                | actions.RingAgent,
+            ):
                 self.awaits[type(want).__name__] = want.id
             if isinstance(want, actions.Say):
                 self.heard.append(want.prompt)

@@ -17,6 +17,7 @@ def view(item_number: str = "digits", **slots: str) -> SimpleNamespace:
         settings={"item_number": item_number, "rating": "yes"},
         lookups={"item": SimpleNamespace(expected=60.0), "slow": SimpleNamespace(expected=181.0)},
         long_hold=180.0,
+        staff=SimpleNamespace(agents={"801": None}),
     )
     return SimpleNamespace(line=line, slot=lambda name: slots.get(name, ""))
 
@@ -110,8 +111,13 @@ def test_a_guard_takes_so_many_words_and_no_others(sentence):
         ask(sentence, view())
 
 
+def test_only_a_staff_number_of_this_line_is_an_agent():
+    views = (view(wanted="801"), view(wanted="80"), view(wanted=""), view())
+    assert ask("agent wanted", *views) == [True, False, False, False]
+
+
 def test_every_guard_is_tried_here():
     assert set(REGISTRY) == {
         "late", "open", "maintenance", "has", "is", "setting", "phone", "item_number",
-        "long_lookup",
+        "long_lookup", "agent",
     }  # fmt: skip

@@ -30,10 +30,13 @@ class Caller(Talk):
         return self
 
     def recorded(self) -> Caller:
+        """The caller has spoken, and nobody is there who could answer at once."""
         self.until("recording")
         while not isinstance(self.wants[-1], actions.Record):
             self.said()
         self.tell(events.Recorded(self.foreground, "rec.wav", 12.0))
+        if self.where == "looking":
+            self.tell(events.Surveyed(self.awaits["Survey"], staffed=False))
         return self
 
     @property
