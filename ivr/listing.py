@@ -31,6 +31,8 @@ from ivr.store import Message, StorageFailed, Store
 Row = dict[str, Any]
 
 
+WITHHELD = "withheld"
+"""How a table shows a caller without a number."""
 MADE = frozenset({"alembic_version", "calls", "journal"})
 """Tables by which a database of ours is known, whatever its age."""
 MENDED = (
@@ -169,7 +171,7 @@ def calls_brief(rows: Sequence[Row]) -> list[Row]:
             "call": row["call"],
             "at": _brief(row["offered_at"]),
             "line": row["line"],
-            "caller": row["caller"],
+            "caller": row["caller"] or WITHHELD,
             "ended by": row["ended_by"] or "(is up)",
             "rung": f"{row['rung']:.1f}",
             "number": row["number"],
@@ -186,7 +188,7 @@ def live_brief(rows: Sequence[Row]) -> list[Row]:
         {
             "call": row["call"],
             "line": row["line"],
-            "caller": row["caller"],
+            "caller": row["caller"] or WITHHELD,
             "state": row["state"],
             "seconds": row["seconds"],
             "waits for": row["waits_for"],

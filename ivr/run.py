@@ -34,17 +34,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ivr import (
-    control,
-    debian,
-    dialplan,
-    hotlines,
-    masters,
-    place,
-    plan,
-    stimuli,
-    watching,
-)
+from ivr import control, debian, dialplan, hotlines, masters, place, plan, stimuli, watching
 from ivr.document import BadFile
 from ivr.ear import Ear
 from ivr.hotlines import Hotlines

@@ -28,9 +28,10 @@ import structlog
 
 from ivr import actions, driver, journal, store
 from ivr.agi import Gone, Session
+from ivr.ami import Headers, Message
 from ivr.clock import Clock
 from ivr.driver import Driver
-from ivr.events import Event
+from ivr.events import Event, FeatureAsked
 from ivr.flow import Line
 from ivr.hearing import THRESHOLD
 from ivr.hotlines import Hotlines
@@ -55,6 +56,7 @@ class Bell(Protocol):
     @property
     def connections(self) -> int: ...
     async def doorbell(self, channel: str) -> bool: ...
+    async def action(self, name: str, headers: Headers | None = None) -> Message: ...
 
 
 LookUps = Callable[[store.Call, Line, actions.LookUp], Coroutine[Any, Any, Event]]
@@ -79,6 +81,8 @@ class Service:
     bell: Bell | None = None
     people: People = field(default_factory=Nobody)
     lender: Lender = field(default_factory=NothingLent)
+    on_phones: Callable[[Mapping[str, str]], None] = lambda event: None
+    caller_of: Callable[[str], str] = lambda uniqueid: ""
     other_scripts: Mapping[str, Callable[[Session], Coroutine[Any, Any, None]]] = field(
         default_factory=dict
     )
@@ -148,7 +152,7 @@ class Service:
     def _one_less(self, call: asyncio.Task[None]) -> None:
         self._admitted -= 1
 
-    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         """Do this beside everything else."""
         self._errands.add(task := asyncio.create_task(work))
         task.add_done_callback(self._errands.discard)
@@ -193,7 +197,8 @@ class Service:
         one = Driver(self, line, self.hotlines.library, session, row, offered)
         name = one.channel.name
         self.drivers[name] = one
-        log.info("a call begins", call=call_id, line=line.name, caller=mask(caller))
+        shown = mask(offered.caller) or "withheld"
+        log.info("a call begins", call=call_id, line=line.name, caller=shown)
         try:
             await one.run()
         finally:
@@ -220,6 +225,22 @@ class Service:
             self.journal.append(store.Version(line.version, line.name, body, now))
             self._versions.add(line.version)
 
+    async def feature(self, session: Session) -> None:
+        """The script `feature`: an agent has pressed a code in a conversation. It runs on the
+        caller's channel, and has the caller's ear until the conversation goes on; what ends a hold
+        runs on the agent's own."""
+        name = session.arguments[0] if session.arguments else ""
+        one = self.drivers.get(session.environment.get("channel", ""))
+        if one is not None:
+            await one.interrupt(session, name)
+            return
+        caller = self.caller_of(session.environment.get("uniqueid", ""))
+        for one in self.drivers.values():
+            if one.row.id == caller:
+                one.post(FeatureAsked(name))
+                return
+        log.warning("a feature code of nobody's call", feature=name[:40])
+
     # -- what a driver needs
 
     async def look_up(self, call: store.Call, line: Line, wish: actions.LookUp) -> Event:
@@ -234,7 +255,7 @@ class Service:
     def ring_doorbell(self, channel: str) -> None:
         """Ring, if the manager is there; whoever waits at the door rings again."""
         if self.bell is not None and self.bell.connected:
-            self._spawn(self._ring(self.bell, channel))
+            self.spawn(self._ring(self.bell, channel))
 
     async def _ring(self, bell: Bell, channel: str) -> None:
         try:
@@ -248,6 +269,7 @@ class Service:
 
     def manager_event(self, event: Mapping[str, str]) -> None:
         """Something that Asterisk says of one of our channels."""
+        self.on_phones(event)
         one = self.drivers.get(event.get("Channel", ""))
         if one is None:
             return

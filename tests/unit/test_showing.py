@@ -92,6 +92,12 @@ def test_what_has_no_room_beside_the_others_stands_under_its_row() -> None:
     assert below[1].startswith("    record: kind=complaint result=message")
 
 
+def test_a_withheld_number_is_named_as_such() -> None:
+    (row,) = listing.calls_brief([{**CALL, "caller": ""}])
+    (up,) = listing.live_brief([{**LIVE, "caller": ""}])
+    assert (row["caller"], up["caller"]) == ("withheld", "withheld")
+
+
 def test_one_long_column_is_folded_beside_the_others() -> None:
     lines = printed(TABLES["journal"], 80)
     assert lines[0].split() == ["seq", "at", "side", "name", "data"]
