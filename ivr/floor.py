@@ -1,0 +1,271 @@
+"""Agents and places as they stand in the database: how they are read, and how a state changes.
+
+Rules this module keeps:
+
+- Every change of an agent's state goes through `change`, which leaves a row in the log of agents.
+  The database itself refuses to change that log.
+- What ends by itself (wrapping up) is read as ended at once, and written down by the next who
+  writes, with the time when it ended.
+- Everything here works within the transaction that it is given (see `ivr.agents`), and blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
+
+from ivr.staff import Staff, Transfer
+from ivr.store import insert_new
+from ivr.tables import agent_log, agents, owners, places, seats
+from ivr.turns import BUSY, READY, TALKING, UNREACHABLE, WRAP_UP, Floor, Phone, Place, Seat
+
+DEAD = timedelta(seconds=10)
+"""A process not seen for so long has died."""
+RECENT = timedelta(days=1)
+TALKS = 20
+"""The likely wait is reckoned from so many talks at most, not older than RECENT."""
+
+MISSED = frozenset({"no_answer", "no_key", "dropped"})
+OUTCOMES = MISSED | {"free", "talked", "refused", "busy", "failed", "unreachable"}
+"""What may have become of a claim (`ivr.actions.Release`)."""
+
+UNCLAIMED: Mapping[str, Any] = {
+    "call_id": None,
+    "place_id": None,
+    "owner": None,
+    "hotline": "",
+    "department": "",
+    "staff_number": "",
+    "after": "",
+    "after_reason": "",
+}
+"""The columns of an agent whom nobody holds."""
+
+
+# ---------------------------------------------------------------- reading
+
+
+def read(connection: Connection, now: datetime, owner: str, callbacks: Collection[str]) -> Floor:
+    """Everything as it is at this time, without the places of processes that have died."""
+    living = set(connection.execute(_living(now)).scalars()) | {owner}
+    phones = {row.phone: phone(row, now) for row in connection.execute(select(agents))}
+    listed = [
+        Seat(row.hotline, row.staff_number, row.phone, frozenset(row.departments))
+        for row in connection.execute(select(seats))
+    ]
+    waiting = [place(row) for row in connection.execute(select(places))]
+    waiting = [one for one in waiting if one.owner is None or one.owner in living]
+    return Floor(listed, phones, waiting, now, callbacks)
+
+
+def phone(row: Row[Any], now: datetime) -> Phone:
+    """A phone as it is at this time."""
+    over = row.state == WRAP_UP and row.until is not None and row.until <= now
+    state, idle = (READY, row.until) if over else (row.state, row.idle_since)
+    return Phone(row.phone, state, idle, row.after, row.call_id, row.place_id)
+
+
+def place(row: Row[Any]) -> Place:
+    """A place, from its row."""
+    values = dict(row._mapping)
+    values["passed"] = {k: datetime.fromisoformat(v) for k, v in values["passed"].items()}
+    return Place(**values)
+
+
+def place_row(place: Place) -> dict[str, Any]:
+    """The row of a place."""
+    values = {name: getattr(place, name) for name in Place.__slots__}
+    values["passed"] = {phone: at.isoformat() for phone, at in place.passed.items()}
+    return values
+
+
+def agent(connection: Connection, phone: str) -> Row[Any]:
+    """The row of one phone. Raises KeyError."""
+    row = connection.execute(select(agents).where(agents.c.phone == phone)).one_or_none()
+    if row is None:
+        raise KeyError(phone)
+    return row
+
+
+def talk(connection: Connection, place: Place, now: datetime) -> float | None:
+    """How long the last talks in this department took on average, in minutes; None if there were
+    none of late."""
+    last = (
+        select(agent_log.c.seconds)
+        .where(
+            agent_log.c.before == TALKING,
+            agent_log.c.at >= now - RECENT,
+            agent_log.c.hotline == place.hotline,
+            agent_log.c.department == place.department,
+        )
+        .order_by(agent_log.c.at.desc())
+        .limit(TALKS)
+        .subquery()
+    )
+    average = connection.execute(select(func.avg(last.c.seconds))).scalar()
+    return None if average is None else float(average) / 60
+
+
+def _living(now: datetime) -> Any:
+    return select(owners.c.name).where(owners.c.seen_at >= now - DEAD)
+
+
+def haunted(connection: Connection, now: datetime) -> bool:
+    """Whether a process that has died still holds something."""
+    living = _living(now)
+    queries = (
+        select(agents.c.phone).where(agents.c.owner.not_in(living)),
+        select(places.c.id).where(places.c.owner.not_in(living)),
+    )
+    return any(connection.execute(query).first() is not None for query in queries)
+
+
+# ---------------------------------------------------------------- who sits where
+
+
+def wanted(staff: Mapping[str, Staff]) -> list[dict[str, Any]]:
+    """The rows of all seats that the files name, `staff` by line."""
+    return [
+        {
+            "hotline": line,
+            "staff_number": one.staff_number,
+            "phone": one.phone,
+            "departments": sorted(one.departments),
+            "title": one.title,
+        }
+        for line, people in sorted(staff.items())
+        for one in sorted(people.agents.values(), key=lambda one: one.staff_number)
+    ]
+
+
+def seated(connection: Connection) -> list[dict[str, Any]]:
+    """The rows of all seats as they are, in the same order."""
+    found = [dict(row._mapping) for row in connection.execute(select(seats))]
+    return sorted(found, key=lambda row: (row["hotline"], row["staff_number"]))
+
+
+def seat(connection: Connection, wanted: Sequence[Mapping[str, Any]], now: datetime) -> None:
+    """These seats and no others. A phone that is new begins as busy."""
+    fresh = {
+        "state": BUSY,
+        "since": now,
+        "reason": "has not signed in yet",
+        "idle_since": now,
+        "misses": 0,
+        "until": None,
+        **UNCLAIMED,
+    }
+    phones = sorted({str(one["phone"]) for one in wanted})
+    insert_new(connection, agents, [{"phone": phone, **fresh} for phone in phones])
+    connection.execute(delete(seats))
+    if wanted:
+        connection.execute(insert(seats), list(wanted))
+
+
+# ---------------------------------------------------------------- changing
+
+
+def change(
+    connection: Connection, row: Row[Any], state: str, reason: str, at: datetime, **values: Any
+) -> None:
+    """Set an agent's state and whatever changes with it, and write that into the log, with the
+    call that the new state is for, or else that which the old one was for."""
+    changed = {**values, "state": state, "since": at, "reason": reason}
+    connection.execute(update(agents).where(agents.c.phone == row.phone).values(**changed))
+    about = values if values.get("call_id") else row._mapping
+    connection.execute(
+        insert(agent_log).values(
+            at=at,
+            phone=row.phone,
+            staff_number=about["staff_number"],
+            hotline=about["hotline"],
+            department=about["department"],
+            call_id=about["call_id"] or "",
+            before=row.state,
+            state=state,
+            seconds=max(0.0, (at - row.since).total_seconds()),
+            reason=reason,
+        )
+    )
+
+
+def unclaim(
+    connection: Connection,
+    row: Row[Any],
+    outcome: str,
+    transfer: Transfer,
+    at: datetime,
+    why: str = "",
+) -> str:
+    """End the claim on an agent; `why` is for the log where the outcome alone says too little.
+    Returns the agent's state after it."""
+    state, reason, values = after(row, outcome, transfer, at)
+    change(connection, row, state, why or reason, at, **{**UNCLAIMED, **values})
+    return state
+
+
+def after(
+    row: Row[Any], outcome: str, transfer: Transfer, now: datetime
+) -> tuple[str, str, dict[str, Any]]:
+    """The state of an agent after a claim that ended so, why, and what else changes.
+
+    talked: wrapping up. Not rung after all, on the phone, refused, our own trouble: ready.
+    Unreachable: so. Missed: ready, but busy if that was once too often in a row. What the agent or
+    ops asked for meanwhile comes before being ready.
+    """
+    state, reason = READY, outcome
+    values: dict[str, Any] = {"idle_since": now, "until": None}
+    match outcome:
+        case "free":
+            values = {"until": None}
+        case "talked":
+            values["misses"] = 0
+            if transfer.wrap_up:
+                state = WRAP_UP
+                values["until"] = now + timedelta(seconds=transfer.wrap_up)
+        case "refused":
+            values["misses"] = 0
+        case "unreachable":
+            state, reason = UNREACHABLE, "the phone could not be reached"
+        case _ if outcome in MISSED:
+            values["misses"] = row.misses + 1
+            if values["misses"] >= transfer.misses:
+                times = {1: "once", 2: "twice"}.get(values["misses"], f"{values['misses']} times")
+                state, reason = BUSY, f"missed {times} in a row: {outcome}"
+    if row.after and state in (READY, WRAP_UP):
+        state, reason, values["until"] = row.after, row.after_reason, None
+    return state, reason, values
+
+
+def wrapped_up(connection: Connection, now: datetime) -> None:
+    """Write down who has finished wrapping up, at the time when that was."""
+    done = select(agents).where(agents.c.state == WRAP_UP, agents.c.until <= now)
+    for row in connection.execute(done).all():
+        idle = {"idle_since": row.until, "until": None}
+        change(connection, row, READY, "wrapped up", row.until, **idle)
+
+
+def passed(connection: Connection, place: str | None, phone: str, now: datetime) -> None:
+    """This phone was rung for this place in vain."""
+    query = select(places.c.passed).where(places.c.id == place)
+    before = connection.execute(query).scalar_one_or_none()
+    if before is not None:
+        values = {**before, phone: now.isoformat()}
+        connection.execute(update(places).where(places.c.id == place).values(passed=values))
+
+
+def bury(connection: Connection, now: datetime) -> None:
+    """Free what processes hold that have died. An agent who was talking may still be: that one
+    wraps up first. The place of a call-back is kept for whoever serves it next."""
+    living = _living(now)
+    for row in connection.execute(select(agents).where(agents.c.owner.not_in(living))).all():
+        outcome = "talked" if row.state == TALKING else "free"
+        unclaim(connection, row, outcome, Transfer(), now, "the process that held it has died")
+    dead = places.c.owner.not_in(living)
+    connection.execute(delete(places).where(dead, places.c.kind == "caller"))
+    kept = update(places).where(dead, places.c.kind == "callback")
+    connection.execute(kept.values(owner=None, call_id=None))
+    connection.execute(delete(owners).where(owners.c.seen_at < now - DEAD))
