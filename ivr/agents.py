@@ -340,7 +340,7 @@ class Agents:
         return place.owner in (self.owner, None)
 
     def _unstaffed(self, floor: Floor) -> Iterator[str]:
-        for place in floor.places:
+        for place in floor.in_order():
             if self._waits(place) and not floor.served(place) and not floor.at_work(place):
                 yield place.id
 
