@@ -59,7 +59,7 @@ class FakeAsterisk:
         accounts: Mapping[str, Account] | None = None,
         phones: Mapping[str, FakePhone] | None = None,
         contexts: Mapping[str, Answered] | None = None,
-        features: Mapping[str, Feature] | None = None,
+        features: Sequence[Feature] = (),
     ) -> None:
         self.clock = clock
         self.agi = agi
@@ -69,7 +69,7 @@ class FakeAsterisk:
         self.epoch = clock.utc().timestamp() - clock.now()
         self.phones = dict(phones or {})
         self.contexts = dict(contexts or {})
-        self.features = dict(features or {})
+        self.features = tuple(features)
         self.database: dict[tuple[str, str], str] = {}
         self.channels: dict[str, Channel] = {}
         self.ami = AmiServer(self, dict(accounts or {}))

@@ -26,6 +26,9 @@ WANTED = frozenset({"ChannelTalkingStart", "ChannelTalkingStop", "Hangup", "Hang
 WANTED |= {"OriginateResponse", "DialBegin", "DialState", "DialEnd"}
 """The events that an account's filter lets through unless told otherwise."""
 
+LONGEST_ID = 149
+"""Characters that a ChannelId may have."""
+
 CHALLENGE = "170391734"
 Headers = Mapping[str, str]
 
@@ -285,9 +288,12 @@ def _originate(session: AmiSession, action: Headers, pairs: Pairs) -> list[str]:
         return ["Error", "Message: Channel not specified"]
     if not address:
         return ["Error", "Message: Invalid channel"]
-    place = [action.get(name, "") for name in ("Exten", "Context", "Priority")]
-    if not all(place):
-        return ["Error", "Message: Originate with 'Exten' requires 'Context' and 'Priority'"]
+    if len(action.get("ChannelId", "")) > LONGEST_ID:
+        return ["Error", f"Message: Uniqueid length exceeds maximum of {LONGEST_ID}"]
+    if action.get("Application"):
+        return ["Error", "Message: Originate Access Forbidden: app or data blacklisted"]
+    if not action.get("Exten") or action.get("Context") not in session.server.switch.contexts:
+        return ["Error", "Message: Extension does not exist."]
     given = [value for key, value in pairs if key == "Variable"]
     variables = [one.partition("=") for value in given for one in value.split(",")]
     number = action.get("CallerID", "").rpartition("<")[2].rstrip(">")
@@ -295,8 +301,8 @@ def _originate(session: AmiSession, action: Headers, pairs: Pairs) -> list[str]:
         Order(
             phone=address.partition("@")[0],
             channel_id=action.get("ChannelId", ""),
-            context=place[1],
-            exten=place[0],
+            context=action["Context"],
+            exten=action["Exten"],
             timeout=int(action.get("Timeout", "30000")) / 1000,
             caller=number,
             variables=tuple((name, value) for name, _, value in variables),

@@ -8,13 +8,14 @@ Rules this module keeps:
 - A feature code opens another AGI session on the other side's channel ("peer") or on one's own
   ("self"). Who listens to it is out of the conversation until it is over; codes that come
   meanwhile wait. Whoever leaves meanwhile ends the conversation when it is over.
+- A script that still ran on the channel that is fetched is torn off: it hears HANGUP.
 - A code is known to a channel only if `DYNAMIC_FEATURES` on it names the feature.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -26,7 +27,7 @@ from ivr.fake_commands import Running
 if TYPE_CHECKING:
     from ivr.fake_agi import AgiSession
 
-CODE_TIMEOUT = 1.0
+CODE_TIMEOUT = 0.5
 """Seconds after a key of a code until the next; then it was none (featuredigittimeout)."""
 
 
@@ -35,6 +36,7 @@ class Feature:
     """What a code does: it opens the script `path` with the arguments on the "peer"'s channel or
     one's own ("self"). `name` is what DYNAMIC_FEATURES calls it."""
 
+    code: str
     name: str
     side: str = "peer"
     path: str = "feature"
@@ -84,7 +86,7 @@ class Bridged:
         self,
         caller: Channel,
         agent: Channel,
-        features: Mapping[str, Feature],
+        features: Sequence[Feature],
         over: Callable[[], None],
     ) -> None:
         self.began = caller.clock.now()
@@ -144,7 +146,7 @@ class Bridged:
 
     def _known(self, channel: Channel) -> dict[str, Feature]:
         names = channel.variables.get("DYNAMIC_FEATURES", "").split("#")
-        return {code: one for code, one in self._features.items() if one.name in names}
+        return {one.code: one for one in self._features if one.name in names}
 
     def _no_code(self, channel: Channel) -> None:
         """The keys were meant for the other side."""

@@ -80,7 +80,7 @@ class Channel:
     what AGISTATUS says. `scripts` counts the scripts that run on it or are about to; `sessions`
     are those that are connected, the newest last. `bridge` is the conversation it is in.
 
-    `on_over` is called when it is no more, `on_bridged` when a conversation begins, `on_parted`
+    `on_dead` is called when it is hung up, `on_bridged` when a conversation begins, `on_parted`
     when one has ended for the channel that was fetched into it.
     """
 
@@ -124,7 +124,7 @@ class Channel:
         self.bridge: Bridged | None = None
         self.exten = number
         self.linked = uniqueid
-        self.on_over: Callable[[], None] = lambda: None
+        self.on_dead: Callable[[], None] = lambda: None
         self.on_bridged: Callable[[], None] = lambda: None
         self.on_parted: Callable[[], None] = lambda: None
         self.voices: list[Uttered] = []
@@ -197,11 +197,10 @@ class Channel:
             self._on_hum(seconds)
 
     def hang_up(self) -> None:
-        """The caller hangs up."""
+        """The person at the other end hangs up. (Measured: a cause only in a conversation.)"""
         if not self.dead:
-            self.ears.over("left")
-            self.switch.event("HangupRequest", self, {"Cause": "16"})
-            self._die("caller")
+            self.switch.event("HangupRequest", self, {})
+            self.drop("caller", 0 if self.bridge is None else 16)
 
     def drop(self, who: str, cause: int = 16) -> None:
         """The call ends; `who` ended it, as in `ended_by`."""
@@ -340,11 +339,11 @@ class Channel:
         extra = {"Cause": str(self.cause), "Cause-txt": CAUSES[self.cause]}
         self.switch.event("Hangup", self, extra)
         self.switch.gone(self)
-        self.on_over()
 
     def _die(self, who: str) -> None:
         self.dead = True
         self.ended_by = who
+        self.on_dead()
         self.absolute(0)
         if self._talk_timer is not None:
             self._talk_timer.cancel()

@@ -3,8 +3,9 @@
 Rules this module keeps:
 
 - The order of events and the reasons are those measured on Asterisk 22: Reason 4 answered, 3 not
-  answered in time, 0 all else; a phone that is not registered makes no event but
-  OriginateResponse.
+  answered in time, 0 all else (busy, declined, not registered, taken back by Hangup); a phone that
+  is not registered makes no event but OriginateResponse, one that is not answered no DialEnd. (Of
+  OriginateResponse Success, DialEnd and the script's beginning the order varies; here it does not.)
 - A phone that has answered goes through the dialplan of its context (`Answered`): the script, then
   it waits a while to be bridged if the script left it accepted, else it is hung up.
 """
@@ -22,6 +23,9 @@ from ivr.fake_variables import expand, set_variable
 
 if TYPE_CHECKING:
     from ivr.fake import FakeAsterisk
+
+REFUSED = {"busy": ("BUSY", 17), "decline": ("NOANSWER", 21)}
+"""DialStatus and cause of a phone that refuses."""
 
 BEGINS = 0.001
 """Seconds from the action's reply to the phone's ringing, and from its being picked up to the
@@ -64,7 +68,7 @@ class Dialling:
         self.order = order
         self._timer: Timer | None = None
         self._channel: Channel | None = None
-        self._answered = False
+        self._responded = False
         switch.clock.call_later(BEGINS, self._begin)
 
     def _begin(self) -> None:
@@ -82,47 +86,55 @@ class Dialling:
         channel.caller = order.caller
         for name, value in order.variables:
             set_variable(channel, name, value)
-        channel.on_over = self._over
+        channel.on_dead = self._dropped
         switch.add(channel)
         switch.dial_event("DialBegin", channel, {"DialString": order.phone})
-        if ring.does not in ("busy", "decline"):
+        if ring.does != "busy":
             channel.state = CALLED
-            switch.dial_event("DialState", channel, {"DialStatus": "RINGING"})
             switch.event("Newstate", channel, {})
+            switch.dial_event("DialState", channel, {"DialStatus": "RINGING"})
         if ring.does in ANSWERS and ring.after < order.timeout:
             self._later(ring.after, lambda: self._answer(channel, ring))
-        elif ring.does in ("busy", "decline") and ring.after < order.timeout:
-            cause = 17 if ring.does == "busy" else 21
-            self._later(ring.after, lambda: self._fail(channel, "BUSY", cause))
+        elif ring.does in REFUSED and ring.after < order.timeout:
+            self._later(ring.after, lambda: self._refuse(channel, ring))
         else:
-            self._later(order.timeout, lambda: self._fail(channel, "NOANSWER", 19))
+            self._later(order.timeout, lambda: self._time_is_up(channel))
 
     def _later(self, seconds: float, what: Callable[[], None]) -> None:
         self._timer = self.switch.clock.call_later(seconds, what)
 
     def _answer(self, channel: Channel, ring: Ring) -> None:
-        self._answered = True
-        self.switch.dial_event("DialEnd", channel, {"DialStatus": "ANSWER"})
         channel.answer()
+        self.switch.dial_event("DialEnd", channel, {"DialStatus": "ANSWER"})
         self._respond(4)
         self.switch.clock.call_later(BEGINS, lambda: self._go_on(channel))
         channel.on_bridged = lambda: bridged(channel, ring)
         channel.on_parted = lambda: channel.drop("dialplan")
         picked_up(channel, ring)
 
-    def _fail(self, channel: Channel, status: str, cause: int) -> None:
+    def _refuse(self, channel: Channel, ring: Ring) -> None:
+        status, channel.cause = REFUSED[ring.does]
+        self.switch.event("HangupRequest", channel, {"Cause": str(channel.cause)})
         self.switch.dial_event("DialEnd", channel, {"DialStatus": status})
-        channel.drop("caller", cause)
+        self._respond(0)
+        channel.drop("caller", channel.cause)
 
-    def _over(self) -> None:
-        """The channel is no more."""
+    def _time_is_up(self, channel: Channel) -> None:
+        self._respond(3)
+        channel.drop("dialplan", 19)
+
+    def _dropped(self) -> None:
+        """It was hung up while it rang: nobody has picked up."""
+        assert self._channel is not None
         if self._timer is not None:
             self._timer.cancel()
-        if not self._answered and self._channel is not None:
-            self._respond(3 if self._channel.cause == 19 else 0)
+        if not self._responded:
+            self._channel.cause = 0
+            self.switch.dial_event("DialEnd", self._channel, {"DialStatus": "NOANSWER"})
+            self._respond(0)
 
     def _respond(self, reason: int) -> None:
-        order = self.order
+        order, self._responded = self.order, True
         self.switch.ami.tell(
             "OriginateResponse",
             "call",
@@ -132,8 +144,6 @@ class Dialling:
                 "Channel": f"PJSIP/{order.phone}" if self._channel is None else self._channel.name,
                 "Context": order.context,
                 "Exten": order.exten,
-                "Application": "",
-                "Data": "",
                 "Reason": str(reason),
                 "Uniqueid": order.channel_id,
                 "CallerIDNum": order.caller or "<unknown>",

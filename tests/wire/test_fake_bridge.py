@@ -10,9 +10,11 @@ from ivr.fake_bridge import Feature
 from ivr.fake_phones import Ring
 from ivr.scenario import HangUpAct, Press
 
-HOLD = Feature("hold", arguments=("hold",))
-BACK = Feature("back", "self", arguments=("back",))
-CODES = {"*1": HOLD, "*2": BACK, "*31": Feature("slow", arguments=("slow",))}
+CODES = (
+    Feature("*1", "hold", arguments=("hold",)),
+    Feature("*2", "back", "self", arguments=("back",)),
+    Feature("*31", "slow", arguments=("slow",)),
+)
 FEATURES = {"AGIEXITONHANGUP": "yes", "DYNAMIC_FEATURES": "hold#back#slow"}
 START = 2.0
 """Seconds after the beginning at which caller and agent are joined."""

@@ -30,39 +30,38 @@ async def rung(crowd: Crowd, phone: str = "801", **headers: str) -> list[str]:
         return crowd.events()
 
 
-RINGS = ["Newchannel", "DialBegin", "DialState RINGING", "Newstate"]
+RINGS = ["Newchannel", "DialBegin", "Newstate", "DialState RINGING"]
+ANSWERED = [*RINGS, "Newstate", "DialEnd ANSWER", "OriginateResponse Success 4"]
 
 
 @pytest.mark.parametrize(
     ("ring", "events"),
     [
+        (Ring("accept"), [*ANSWERED, "Hangup 16"]),
+        (Ring("drop"), [*ANSWERED, "HangupRequest", "Hangup 0"]),
+        (Ring("drop_in_note"), [*ANSWERED, "HangupRequest", "Hangup 0"]),
         (
-            Ring("accept"),
-            [*RINGS, "DialEnd ANSWER", "Newstate", "OriginateResponse Success 4", "Hangup 16"],
-        ),
-        (
-            Ring("drop"),
+            Ring("busy"),
             [
-                *RINGS,
-                "DialEnd ANSWER",
-                "Newstate",
-                "OriginateResponse Success 4",
-                "HangupRequest 16",
-                "Hangup 16",
+                "Newchannel",
+                "DialBegin",
+                "HangupRequest 17",
+                "DialEnd BUSY",
+                "OriginateResponse Failure 0",
+                "Hangup 17",
             ],
         ),
         (
-            Ring("busy"),
-            ["Newchannel", "DialBegin", "DialEnd BUSY", "Hangup 17", "OriginateResponse Failure 0"],
-        ),
-        (
             Ring("decline"),
-            ["Newchannel", "DialBegin", "DialEnd BUSY", "Hangup 21", "OriginateResponse Failure 0"],
+            [
+                *RINGS,
+                "HangupRequest 21",
+                "DialEnd NOANSWER",
+                "OriginateResponse Failure 0",
+                "Hangup 21",
+            ],
         ),
-        (
-            Ring("no_answer"),
-            [*RINGS, "DialEnd NOANSWER", "Hangup 19", "OriginateResponse Failure 3"],
-        ),
+        (Ring("no_answer"), [*RINGS, "OriginateResponse Failure 3", "Hangup 19"]),
         (Ring("unreachable"), ["OriginateResponse Failure 0"]),
     ],
     ids=lambda value: value.does if isinstance(value, Ring) else "",
@@ -124,7 +123,11 @@ async def test_a_ringing_phone_is_hung_up_by_its_id_or_name(crowd, address):
         await one.clock.run_for(5.0)
         one.ami.action("Hangup", Channel=address)
         await one.run()
-        assert one.events()[-2:] == ["Hangup 16", "OriginateResponse Failure 0"]
+        assert one.events()[-3:] == [
+            "DialEnd NOANSWER",
+            "OriginateResponse Failure 0",
+            "Hangup 0",
+        ]
         await one.clock.run_for(60.0)
         assert one.talks == []
 
@@ -155,12 +158,18 @@ async def test_errors_in_the_action_are_told_at_once(crowd):
         one.originate("801", Channel="")
         one.originate("801", Channel="801")
         one.originate("801", Exten="")
+        one.originate("801", Context="nowhere")
+        one.originate("801", "x" * 150)
+        one.originate("801", Application="AGI", Data="agi://127.0.0.1/leg")
         one.ami.action("UserEvent", UserEvent="")
         await one.clock.settle()
-        assert [packet["Message"] for packet in one.ami.packets[-4:]] == [
+        assert [packet["Message"] for packet in one.ami.packets[-7:]] == [
             "Channel not specified",
             "Invalid channel",
-            "Originate with 'Exten' requires 'Context' and 'Priority'",
+            "Extension does not exist.",
+            "Extension does not exist.",
+            "Uniqueid length exceeds maximum of 149",
+            "Originate Access Forbidden: app or data blacklisted",
             "Missing UserEvent",
         ]
 
