@@ -28,7 +28,7 @@ from sqlalchemy import Connection, Delete, Row, Select, Update, delete, select, 
 
 from ivr import floor as rows
 from ivr.staff import NOBODY, Staff, Transfer
-from ivr.store import StorageFailed, Store, insert_new, upsert
+from ivr.store import Store, insert_new, upsert
 from ivr.tables import agents, owners, places
 from ivr.turns import (
     BUSY,
@@ -65,7 +65,6 @@ class Agents:
         self._staff: Mapping[str, Staff] = {}
         self._mine: dict[str, Place] = {}
         self._told: dict[str, Standing] = {}
-        self._owed: dict[str, tuple[str, Transfer]] = {}
         self._seen: datetime | None = None
 
     # ---------------------------------------------------------------- who there is
@@ -225,7 +224,7 @@ class Agents:
             with self._write() as connection:
                 self._beat(connection, now)
                 rows.bury(connection, now)
-                self._reconcile(connection, now)
+                self._put_back(connection)
                 floor = rows.read(connection, now, self.owner, callbacks)
                 claims = tuple(self._claim(connection, floor))
                 floor = rows.read(connection, now, self.owner, callbacks)
@@ -247,24 +246,16 @@ class Agents:
         self, call_id: str, staff_number: str, outcome: str, transfer: Transfer, now: datetime
     ) -> str:
         """Give the agent claimed for this call back. Returns the agent's state after it: see
-        `ivr.floor.after`.
-
-        Raises NotClaimed, ValueError for an outcome that there is not. Where the database fails,
-        the next `match` does it.
-        """
+        `ivr.floor.after`. Raises NotClaimed, ValueError for an outcome that there is not."""
         if outcome not in rows.OUTCOMES:
             raise ValueError(f"a claim cannot end as '{outcome}'")
-        with self._lock:
-            try:
-                with self._write() as connection:
-                    row = self._claimed(connection, call_id)
-                    if row.staff_number != staff_number:
-                        held = f"{call_id} holds {row.staff_number}, not {staff_number}"
-                        raise NotClaimed(held)
-                    return _release(connection, row, outcome, transfer, now)
-            except StorageFailed:
-                self._owed[call_id] = (outcome, transfer)
-                raise
+        with self._lock, self._write() as connection:
+            row = self._claimed(connection, call_id)
+            if row.staff_number != staff_number:
+                raise NotClaimed(f"{call_id} holds {row.staff_number}, not {staff_number}")
+            if outcome not in ("free", "talked"):
+                rows.passed(connection, row.place_id, row.phone, now)
+            return rows.unclaim(connection, row, outcome, transfer, now)
 
     def over(self, call_id: str, now: datetime) -> tuple[str, ...]:
         """The call is over: whatever it still holds is given back. Returns what that was, in
@@ -323,10 +314,8 @@ class Agents:
 
     def _work(self, connection: Connection, floor: Floor) -> bool:
         """Whether there is anything to be written."""
-        ours = {place.id for place in floor.places if self._waits(place)}
         return (
-            bool(self._owed)
-            or ours != self._mine.keys()
+            bool(self._mine.keys() - {place.id for place in floor.places})
             or any(self._ours(place) for place, _ in floor.turns())
             or any(self._unstaffed(floor))
             or rows.haunted(connection, floor.now)
@@ -393,22 +382,6 @@ class Agents:
             return found
         return self._staff.get(place.hotline, NOBODY).minutes(place.department)
 
-    def _reconcile(self, connection: Connection, now: datetime) -> None:
-        """Mend what went wrong: places that others freed because we stood still are ours again, in
-        the same turn; what the database did not take back when it failed is given back now."""
+    def _put_back(self, connection: Connection) -> None:
+        """Our callers' places that others have freed because we stood still: in the same turn."""
         insert_new(connection, places, [rows.place_row(place) for place in self._mine.values()])
-        ours = places.c.owner == self.owner, places.c.kind == "caller"
-        connection.execute(delete(places).where(*ours, places.c.id.not_in(self._mine)))
-        for call_id, (outcome, transfer) in list(self._owed.items()):
-            row = connection.execute(self._claim_of(call_id)).one_or_none()
-            if row is not None:
-                _release(connection, row, outcome, transfer, now)
-            del self._owed[call_id]
-
-
-def _release(
-    connection: Connection, row: Row[Any], outcome: str, transfer: Transfer, now: datetime
-) -> str:
-    if outcome not in ("free", "talked"):
-        rows.passed(connection, row.place_id, row.phone, now)
-    return rows.unclaim(connection, row, outcome, transfer, now)

@@ -226,7 +226,7 @@ def after(
             if transfer.wrap_up:
                 state = WRAP_UP
                 values["until"] = now + timedelta(seconds=transfer.wrap_up)
-        case "refused":
+        case "refused" | "busy":  # whoever refuses, or is on the phone, is there
             values["misses"] = 0
         case "unreachable":
             state, reason = UNREACHABLE, "the phone could not be reached"
