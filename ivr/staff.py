@@ -23,6 +23,7 @@ Written in a hotline's file as:
       hold: {code: "*1"}
       back: {code: "*2"}
       slow: {code: "*31", say: sentence.slow}
+      staff_number: {code: "*40", say: [sentence.first, sentence.again]}
       harassment: {code: "*39", steps: [sentence.warning, sentence.end]}   # the last ends the call
 
 Serves XJCA-5k, XJCA-6.1f, EMS-3 (the code that ends a harassing call).
@@ -339,7 +340,7 @@ class _Reader:
             self.wrong(at, "F706", what, "give it say: prompt, or steps: [prompt, prompt]")
             return Feature(str(name), code)
         if "say" in at:
-            return Feature(str(name), code, (str(at["say"]),))
+            return Feature(str(name), code, tuple(map(str, self.texts(at["say"], "sentences"))))
         steps = self.texts(at["steps"], "steps")
         return Feature(str(name), code, tuple(map(str, steps)), ends=True)
 
