@@ -105,6 +105,10 @@ class Surroundings(Protocol):
     def bells(self) -> int:
         """Which connection to the manager carries the doorbell; 0: there is none now."""
 
+    @property
+    def features(self) -> str:
+        """What an agent may press in a conversation, as Asterisk is told it."""
+
     def parts(self, prompt: str, slots: dict[str, str]) -> Sequence[Part]: ...
     def rung(self) -> float: ...
     def next_timer(self) -> float: ...
@@ -230,7 +234,7 @@ class Channel:
             case actions.Resume():
                 await self._resume()
             case actions.HandOver():
-                await self._session.command("SET VARIABLE", "SANSHENG_ACCEPTED", "1")
+                await self._hand_over()
             case actions.HangUp():
                 await self._hang_up()
 
@@ -449,6 +453,11 @@ class Channel:
         else:
             log.warning("a conversation did not begin", result=result.data)
             self._post(BridgeOver(action.id, "failed"))
+
+    async def _hand_over(self) -> None:
+        """An agent waits for the caller, with the codes that work in the conversation."""
+        await self._session.command("SET VARIABLE", "DYNAMIC_FEATURES", self._around.features)
+        await self._session.command("SET VARIABLE", "SANSHENG_ACCEPTED", "1")
 
     async def _resume(self) -> None:
         """Give the caller back to the conversation below."""

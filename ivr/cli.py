@@ -299,15 +299,20 @@ def dialplan(
     agi: Annotated[str, typer.Option(help="The service, as Asterisk calls it.")] = "127.0.0.1:4573",
     into: Annotated[Path | None, typer.Option(help="Write it into this file.")] = None,
     lint: Annotated[bool, typer.Option("--lint", help="Only judge it.")] = False,
+    features: Annotated[bool, typer.Option("--features", help="What features.conf needs.")] = False,
 ) -> None:
     """The dialplan of these lines, to be included in an Asterisk (拨号方案)."""
+    from ivr import dialplan as writer
     from ivr import hotlines, plan
 
     root = HERE.root
     places = {"sounds": place.sounds(root), "spool": place.spool(root)}
     try:
-        text = plan.text(hotlines.load(root), agi=agi, root=root, **places)
+        lines = hotlines.load(root)
+        text = plan.text(lines, agi=agi, root=root, **places)
         complaints = plan.lint(text, root) if lint else []
+        if features:
+            text = writer.features(plan.lines(lines))
         if into is not None:
             into.write_text(text, encoding="utf-8")
     except (ValueError, OSError) as error:

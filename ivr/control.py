@@ -17,7 +17,21 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
-from ivr.actions import Action, HangUp, Listen, Music, PickUp, Record, Ring, Say
+from ivr.actions import (
+    Action,
+    Bridge,
+    HandOver,
+    HangUp,
+    HearOut,
+    Listen,
+    Music,
+    PickUp,
+    PlayRecording,
+    Record,
+    Resume,
+    Ring,
+    Say,
+)
 from ivr.driver import Driver
 from ivr.events import Event
 from ivr.redact import mask
@@ -30,6 +44,11 @@ WAITING_FOR = {
     Listen: "a key or a voice",
     Music: "a back end or a person",
     Record: "the caller's message",
+    PlayRecording: "a recording's end",
+    HearOut: "the caller to have spoken",
+    Bridge: "the end of a conversation",
+    Resume: "the end of a conversation",
+    HandOver: "a conversation to begin",
     HangUp: "the end",
 }
 """What a call waits for, by what is being done."""
@@ -126,7 +145,6 @@ class Control:
 
     def live(self, one: Driver) -> dict[str, Any]:
         """One call that is up, for ops."""
-        doing = one.channel.doing
         return {
             "call": one.row.id,
             "line": one.line.name,
@@ -134,8 +152,16 @@ class Control:
             "state": one.state.where,
             "seconds": round(one.elapsed, 1),
             "since_sign_of_life": round(one.clock.now() - one.last_sign, 1),
-            "waits_for": WAITING_FOR.get(type(doing), "") if doing else "",
+            "waits_for": self._waits_for(one),
+            "leg_of": one.row.leg_of,
         }
+
+    def _waits_for(self, one: Driver) -> str:
+        doing = type(one.ear.doing)
+        among_people = self._service.people.waits_for(one.row)
+        if among_people and doing in (Music, Bridge, Resume):
+            return among_people
+        return WAITING_FOR.get(doing, "")
 
     def _end(self, call: str) -> int:
         ended = [one for one in self._service.drivers.values() if one.row.id == call]

@@ -28,7 +28,7 @@ from typing import Any
 
 import structlog
 
-from ivr import actions, store
+from ivr import actions, dialplan, store
 from ivr.agi import Session
 from ivr.call import Call, step
 from ivr.channel import Channel, Part, Taken
@@ -355,6 +355,11 @@ class Driver:
     def bells(self) -> int:
         """Which connection to the manager carries the doorbell; 0: there is none now."""
         return self._house.bells
+
+    @property
+    def features(self) -> str:
+        """What an agent may press in a conversation of this line, as Asterisk is told it."""
+        return dialplan.allowed(self.line.name, self.line.staff.features)
 
     def rung(self) -> float:
         """How long the caller has heard it ringing, in seconds."""

@@ -70,6 +70,9 @@ class People(Protocol):
     def channel_of(self, call: store.Call, leg: int) -> str:
         """What Asterisk calls the phone that was rung with this id; "" if there is none."""
 
+    def waits_for(self, call: store.Call) -> str:
+        """What this call waits for among our people, for ops; "" if for nobody."""
+
     def over(self, call: store.Call) -> None: ...
 
 
@@ -95,6 +98,9 @@ class Nobody:
         """Nobody is claimed."""
 
     def channel_of(self, call: store.Call, leg: int) -> str:
+        return ""
+
+    def waits_for(self, call: store.Call) -> str:
         return ""
 
     def over(self, call: store.Call) -> None:

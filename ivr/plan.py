@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 
 from ivr import dialplan
+from ivr.flow import Line
 from ivr.hotlines import Hotlines
 
 SORRY, LEAVE, KEPT = "maintenance.line", "maintenance.leave_message", "maintenance.kept"
@@ -43,9 +44,21 @@ def lines(hotlines: Hotlines) -> tuple[dialplan.Line, ...]:
             kept=prompt(line.name, KEPT),
             goodbye=prompt(line.name, GOODBYE),
             language=line.language,
+            features=codes(line),
         )
         for line in hotlines.lines.values()
     )
+
+
+def codes(line: Line) -> tuple[tuple[str, str], ...]:
+    """What an agent of this line may press in a conversation, by name."""
+    return tuple((one.name, one.code) for one in line.staff.features.values())
+
+
+def phones(hotlines: Hotlines) -> tuple[str, ...]:
+    """The phones of our own people, of all lines."""
+    staff = (line.staff.agents.values() for line in hotlines.lines.values())
+    return tuple(sorted({agent.phone for agents in staff for agent in agents}))
 
 
 def text(hotlines: Hotlines, *, agi: str, sounds: Path, spool: Path, root: Path) -> str:

@@ -19,9 +19,9 @@ from typing import TypeVar
 from sqlalchemy import select
 
 from ivr import tables
-from ivr.actions import Action, HangUp, Note
+from ivr.actions import Action, HandOver, HangUp, Note
 from ivr.codec import decode, encode
-from ivr.events import Answered, EndAsked, Event, HungUp, Offered, Rung
+from ivr.events import Answered, EndAsked, Event, HungUp, Offered, Rung, Summoned
 from ivr.journal import Entry
 from ivr.store import Call, Store
 
@@ -99,6 +99,8 @@ class Fold:
                 call = replace(call, rung_ms=round(what.rung * 1000))
             case Answered():
                 call = replace(call, answered_at=at, rung_ms=round(what.rung * 1000))
+            case Summoned():
+                call = replace(call, answered_at=at)
             case EndAsked():
                 self._asked_to_end = True
             case Note():
@@ -107,6 +109,8 @@ class Fold:
                     call = replace(call, ended_by=what.value)
             case HungUp() if call.ended_at is None:
                 call = replace(call, ended_at=at, ended_by=call.ended_by or "caller")
+            case HandOver() if call.ended_at is None:
+                call = replace(call, ended_at=at, ended_by="us")
             case HangUp() if call.ended_at is None:
                 ours = "ops" if self._asked_to_end else "us"
                 call = replace(call, ended_at=at, ended_by=call.ended_by or ours)

@@ -133,6 +133,7 @@ class Run:
             ports=Ports(wishes.sip, wishes.manager, wishes.rtp, wishes.rtp + 999),
             sounds=place.sounds(self.root),
             spool=place.spool(self.root),
+            desks=dict.fromkeys(plan.phones(self.loaded), 0),
         )
 
     def _tell(self, sentence: str) -> None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import resource
+import secrets
 import signal
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ import structlog
 import uvloop
 
 from ivr import actions, control, hotlines, lookup, lookup_settings, masters, store
+from ivr.agents import Agents
 from ivr.announcing import Announcer
 from ivr.chain import Witness
 from ivr.clock import Clock, SystemClock
@@ -40,6 +42,7 @@ from ivr.manager import Manager, ManagerDown, ManagerRefused
 from ivr.server import Service
 from ivr.spool import Spool
 from ivr.store import Store
+from ivr.switchboard import Switchboard
 from ivr.webhook import Sender
 
 DRAIN = 600.0
@@ -156,9 +159,13 @@ async def _serve(settings: Settings, loaded: Hotlines, database: Store) -> None:
         service.bind(host, port)
         await clock.in_executor(lending.clear)
         await desk.close_calls(settings.system)
-        manager = await _manager(settings, service, ending)
+        people = Switchboard(service, Agents(database, f"{settings.system}-{secrets.token_hex(8)}"))
+        people.connect()
+        people.sync(loaded.lines)
+        ending.push_async_callback(people.close)
+        manager = await _manager(settings, service, people, ending)
         ending.push_async_callback(service.close)
-        stopping = _signals(settings, service)
+        stopping = _signals(settings, service, people)
         await service.listen(host, port)
         ending.push_async_callback(back_door.close)
         await back_door.listen()
@@ -207,7 +214,10 @@ async def _drain(settings: Settings, service: Service, again: asyncio.Event) -> 
 
 
 async def _manager(
-    settings: Settings, service: Service, ending: contextlib.AsyncExitStack
+    settings: Settings,
+    service: Service,
+    people: Switchboard,
+    ending: contextlib.AsyncExitStack,
 ) -> Manager | None:
     if settings.manager is None:
         log.warning("no manager: keys only, no voices, nobody can be rung")
@@ -220,7 +230,9 @@ async def _manager(
         settings.manager_secret,
         clock=service.clock,
         on_event=service.manager_event,
-        wants=lambda name, channel: not channel or channel in service.drivers,
+        wants=lambda name, channel: (
+            not channel or channel in service.drivers or people.legs.wants(name, channel)
+        ),
     )
     ending.push_async_callback(manager.stop)
     await manager.start()
@@ -292,7 +304,7 @@ COLLECT: Mapping[str, str] = {
 """Rings the dialplan's door through which its notes are read."""
 
 
-def _signals(settings: Settings, service: Service) -> asyncio.Event:
+def _signals(settings: Settings, service: Service, people: Switchboard) -> asyncio.Event:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -301,14 +313,16 @@ def _signals(settings: Settings, service: Service) -> asyncio.Event:
     reloads: set[asyncio.Task[None]] = set()
 
     def reload() -> None:
-        reloads.add(task := asyncio.create_task(_reload(settings, service, one_at_a_time)))
+        reloads.add(task := asyncio.create_task(_reload(settings, service, people, one_at_a_time)))
         task.add_done_callback(reloads.discard)
 
     loop.add_signal_handler(signal.SIGHUP, reload)
     return stopping
 
 
-async def _reload(settings: Settings, service: Service, alone: asyncio.Lock) -> None:
+async def _reload(
+    settings: Settings, service: Service, people: Switchboard, alone: asyncio.Lock
+) -> None:
     async with alone:
         before = service.lookups
         try:
@@ -322,6 +336,7 @@ async def _reload(settings: Settings, service: Service, alone: asyncio.Lock) -> 
         else:
             before = service.lookups
             service.reload(loaded, lookups)
+            people.sync(loaded.lines)
             log.info("reloaded", lines=sorted(loaded.lines))
     if before is not service.lookups and isinstance(before, LookUps):
         await before.close()

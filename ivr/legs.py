@@ -1,0 +1,307 @@
+"""The phones of our own people that are rung for a caller: each is a leg, a small call of its own.
+
+Rules this module keeps:
+
+- A leg has a random name, which Asterisk gives back when the phone is picked up, and a channel
+  id that is ours: whatever Asterisk says of it is known by that, and it can be hung up by that
+  before it even exists.
+- What becomes of a leg is told once: it accepts, or it fails for one reason. An agent who has
+  accepted and then hangs up is told as gone. A leg that was cancelled tells nothing more.
+- Reasons are Asterisk's own, as measured: busy (17), declined (21), not answered (19, after it
+  rang), unreachable (no channel at all, or it never rang), dropped (picked up, and gone without a
+  word). The two events that tell of it come in any order.
+- A leg that nothing is heard of (the manager is lost) fails by itself.
+- Only the name of a phone from the line's own file becomes part of a dial string.
+- Lengths are in seconds.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import structlog
+
+from ivr import journal, staff, store
+from ivr.actions import RingAgent
+from ivr.agi import Session
+from ivr.clock import Timer
+from ivr.driver import Driver
+from ivr.events import (
+    AgentAccepted,
+    AgentAnswered,
+    AgentFailed,
+    AgentGone,
+    Summoned,
+)
+from ivr.flow import Line
+from ivr.house import Post
+from ivr.manager import ManagerDown, ManagerRefused
+
+if TYPE_CHECKING:
+    from ivr.server import Service
+
+CONTEXT = "sansheng-agent"
+"""Where the dialplan takes a phone that was picked up."""
+SETTLE = 0.2
+"""How long the word of a channel's end may come after the word that the ringing has failed."""
+SILENT = 5.0
+"""How much longer than it may ring nothing is heard of a leg before it has failed."""
+AGAIN, TRIES = 0.1, 50
+"""A phone can only be hung up once Asterisk has made its channel: how often that is tried."""
+CAUSES: Mapping[str, str] = {"17": "busy", "21": "refused", "3": "unreachable", "20": "unreachable"}
+"""Why a phone was not picked up, by Asterisk's cause."""
+NO_ANSWER = frozenset({"18", "19"})
+WATCHED = frozenset({"Hangup", "OriginateResponse", "DialBegin", "DialState", "DialEnd"})
+"""What Asterisk tells of phones that are rung."""
+
+log = structlog.get_logger("legs")
+
+
+@dataclass(eq=False, slots=True)
+class Leg:
+    """One phone that was rung for one caller (`call`). `told`: the caller's call knows what became
+    of it; `over`: Asterisk has no channel of it any more."""
+
+    uniqueid: str
+    phone: str
+    call: store.Call
+    line: Line
+    wish: RingAgent
+    post: Post
+    name: str = field(default_factory=lambda: secrets.token_hex(16))
+    rang: bool = False
+    answered: bool = False
+    accepted: bool = False
+    told: bool = False
+    over: bool = False
+    cancelled: bool = False
+    session: Session | None = None
+    deadline: Timer | None = None
+
+
+class Legs:
+    """All legs of one service. `on_accept` is told of every agent who takes a call."""
+
+    def __init__(self, service: Service, on_accept: Callable[[Leg], None]) -> None:
+        self._service = service
+        self._on_accept = on_accept
+        self._by_name: dict[str, Leg] = {}
+        self._by_id: dict[str, Leg] = {}
+        self._dialled: set[str] = set()
+
+    def wants(self, name: str, channel: str) -> bool:
+        """Whether an event of this name, about this channel, may be about a leg. Called in a
+        thread of the manager's."""
+        if name not in WATCHED:
+            return False
+        return (
+            not channel or channel in self._dialled or channel.rpartition("-")[0] in self._dialled
+        )
+
+    def of(self, uniqueid: str) -> Leg | None:
+        """The leg that is this channel of Asterisk's."""
+        return self._by_id.get(uniqueid)
+
+    @property
+    def up(self) -> int:
+        """How many legs there are."""
+        return len(self._by_id)
+
+    # -- ringing
+
+    def ring(
+        self, call: store.Call, line: Line, phone: str, wish: RingAgent, display: str, post: Post
+    ) -> Leg:
+        """Ring this phone. `display` is what it shows of the note."""
+        leg = Leg(f"sansheng-{secrets.token_hex(16)}", phone, call, line, wish, post)
+        self._by_name[leg.name] = self._by_id[leg.uniqueid] = leg
+        self._dialled.add(f"PJSIP/{phone}")
+        silent = wish.seconds + SILENT
+        leg.deadline = self._service.clock.call_later(silent, lambda: self._silent(leg))
+        self._service.spawn(self._originate(leg, display))
+        return leg
+
+    async def _originate(self, leg: Leg, display: str) -> None:
+        caller = "".join(digit for digit in leg.call.caller if digit in "0123456789")
+        headers = {
+            "Channel": f"PJSIP/{leg.phone}",
+            "ChannelId": leg.uniqueid,
+            "Context": CONTEXT,
+            "Exten": "s",
+            "Priority": "1",
+            "Timeout": str(round(leg.wish.seconds * 1000)),
+            "Async": "true",
+            "CallerID": f'"{display}" <{caller}>',
+            "Variable": f"SANSHENG_LEG={leg.name}",
+        }
+        bell = self._service.bell
+        try:
+            if bell is None:
+                raise ManagerDown("there is no manager")
+            await bell.action("Originate", headers)
+        except (ManagerDown, ManagerRefused) as error:
+            log.error("a phone cannot be rung", phone=leg.phone, why=str(error))
+            self._fail(leg, "failed")
+            self._gone(leg)
+
+    def _silent(self, leg: Leg) -> None:
+        """Nothing was heard of a phone for longer than it may ring."""
+        if not leg.answered:
+            log.warning("nothing is heard of a phone that was rung", phone=leg.phone)
+            self._fail(leg, "failed")
+            self.cancel(leg)
+
+    # -- what Asterisk says
+
+    def event(self, event: Mapping[str, str]) -> None:
+        """Something that Asterisk says of a phone."""
+        leg = self._by_id.get(event.get("DestUniqueid") or event.get("Uniqueid", ""))
+        if leg is None:
+            return
+        match event.get("Event"):
+            case "DialState" if event.get("DialStatus") == "RINGING":
+                leg.rang = True
+            case "DialEnd" if event.get("DialStatus") == "ANSWER":
+                leg.answered = True
+            case "OriginateResponse" if event.get("Response") == "Success":
+                leg.answered = True
+            case "OriginateResponse":
+                # the channel's own end says more, if there was one; it may come a moment later
+                reason = "no_answer" if leg.rang else "unreachable"
+                self._service.clock.call_later(SETTLE, lambda: self._not_answered(leg, reason))
+            case "Hangup":
+                self._hung_up(leg, event.get("Cause", ""))
+
+    def _not_answered(self, leg: Leg, reason: str) -> None:
+        if not leg.over:
+            self._fail(leg, reason)
+            self._gone(leg)
+
+    def _hung_up(self, leg: Leg, cause: str) -> None:
+        leg.over = True
+        if leg.accepted:
+            if not leg.cancelled:
+                leg.post(AgentGone(leg.wish.agent))
+        elif leg.session is not None:
+            return  # what was decided in it is told at its end, which is now
+        elif leg.answered:
+            self._fail(leg, "dropped")
+        elif cause in NO_ANSWER:
+            self._fail(leg, "no_answer" if leg.rang else "unreachable")
+        else:
+            self._fail(leg, CAUSES.get(cause, "failed"))
+        self._gone(leg)
+
+    # -- the agent hears the note
+
+    async def briefed(self, session: Session) -> None:
+        """The script `leg`: an agent has picked up a phone that we rang."""
+        service = self._service
+        leg = self._by_name.get(session.arguments[0] if session.arguments else "")
+        if leg is None or leg.cancelled or leg.session is not None:
+            log.info("nobody waits for this phone any more")
+            return
+        leg.answered, leg.session = True, session
+        one = self._driver(leg, session)
+        service.drivers[one.channel.name] = one
+        leg.post(AgentAnswered(leg.wish.id))
+        try:
+            await one.run()
+        finally:
+            leg.session = None
+            del service.drivers[one.channel.name]
+            verdict = one.row.record.get("verdict", "")
+            if verdict == "accepted" and not (leg.over or session.hung_up):
+                self._accept(leg)
+            else:
+                reason = verdict if verdict in ("refused", "no_key") else "dropped"
+                self._fail(leg, reason)
+                if leg.over:
+                    self._gone(leg)
+
+    def _driver(self, leg: Leg, session: Session) -> Driver:
+        service, now = self._service, self._service.clock.utc()
+        uniqueid = session.environment.get("uniqueid", "")
+        row = store.Call(
+            id=journal.call_id(service.system, uniqueid),
+            system=service.system,
+            uniqueid=uniqueid,
+            hotline=leg.line.name,
+            number=leg.phone,
+            caller=leg.call.caller,
+            offered_at=now,
+            version=leg.line.version,
+            leg_of=leg.call.id,
+        )
+        service.journal.append(row)
+        first = Summoned(leg.wish.note)
+        return Driver(service, leg.line, service.hotlines.library, session, row, first)
+
+    # -- what becomes of it
+
+    def _accept(self, leg: Leg) -> None:
+        if leg.cancelled:
+            self.cancel(leg)
+            return
+        leg.told = leg.accepted = True
+        self._quiet(leg)
+        self._on_accept(leg)
+        leg.post(AgentAccepted(leg.wish.id))
+
+    def _fail(self, leg: Leg, reason: str) -> None:
+        self._quiet(leg)
+        if not (leg.told or leg.cancelled):
+            leg.told = True
+            log.info("a phone was rung in vain", phone=leg.phone, reason=reason, call=leg.call.id)
+            leg.post(AgentFailed(leg.wish.id, reason))
+
+    def _quiet(self, leg: Leg) -> None:
+        if leg.deadline is not None:
+            leg.deadline.cancel()
+            leg.deadline = None
+
+    def _gone(self, leg: Leg) -> None:
+        """Asterisk has nothing of this leg any more."""
+        leg.over = True
+        self._quiet(leg)
+        self._by_name.pop(leg.name, None)
+        self._by_id.pop(leg.uniqueid, None)
+        if not any(other.phone == leg.phone for other in self._by_id.values()):
+            self._dialled.discard(f"PJSIP/{leg.phone}")
+
+    def cancel(self, leg: Leg) -> None:
+        """Let go of this phone: it stops ringing, or is hung up."""
+        leg.cancelled = True
+        self._quiet(leg)
+        if not leg.over:
+            self._service.spawn(self._hang_up(leg))
+
+    async def _hang_up(self, leg: Leg) -> None:
+        bell, clock = self._service.bell, self._service.clock
+        for _ in range(TRIES):
+            try:
+                if bell is None:
+                    raise ManagerDown("there is no manager")
+                await bell.action("Hangup", {"Channel": leg.uniqueid, "Cause": "16"})
+                return
+            except ManagerRefused:
+                # there is no such channel: not yet, or not any more
+                if leg.over:
+                    return
+                await clock.sleep(AGAIN)
+            except ManagerDown as error:
+                log.warning("a phone cannot be hung up", phone=leg.phone, why=str(error))
+                if leg.session is not None:
+                    leg.session.close()  # the dialplan hangs up
+                break
+        self._gone(leg)
+
+
+def own_phone(channel: str) -> str:
+    """The phone that a channel of Asterisk's belongs to, "" if it is none of our people's kind."""
+    kind, _, rest = channel.partition("/")
+    phone = rest.rpartition("-")[0]
+    return phone if kind == "PJSIP" and staff.PHONE.fullmatch(phone) else ""
