@@ -98,12 +98,14 @@ def _walk(connection: Connection, witnessed: Sequence[Head]) -> tuple[Folded, He
     for one in witnessed:
         known.setdefault(one.length, set()).add(one.hash)
     good, agreed = Head(), 0
-    names = (*COLUMNS, "hash")
+    names = (*COLUMNS, "before", "hash")
     rows = connection.exec_driver_sql(
         f"SELECT {', '.join(names)} FROM {ticket_history.name} ORDER BY seq"
     )
     for values in rows:
         row = dict(zip(names, values, strict=True))
+        if good.length and _sealed_anew(row, good):
+            return folded, good, Finding(good.length, "it was changed, and sealed anew")
         what = _wrong(row, good, folded)
         seq = row["seq"] if isinstance(row["seq"], int) else good.length + 1
         if what:
@@ -117,6 +119,16 @@ def _walk(connection: Connection, witnessed: Sequence[Head]) -> tuple[Folded, He
     return folded, good, _end(connection, good, max(known, default=0))
 
 
+def _sealed_anew(row: dict[str, Any], before: Head) -> bool:
+    """Whether a row is whole in itself, and follows another row than the one that is there."""
+    return (
+        row["seq"] == before.length + 1
+        and all(isinstance(row[name], str) for name in row if name != "seq")
+        and row["before"] != before.hash
+        and seal(row["before"], row) == row["hash"]
+    )
+
+
 def _wrong(row: dict[str, Any], before: Head, folded: Folded) -> str:
     """What is wrong with a row that comes after `before`; empty if nothing is."""
     seq = row["seq"]
@@ -127,7 +139,7 @@ def _wrong(row: dict[str, Any], before: Head, folded: Folded) -> str:
     if not all(isinstance(row[name], str) for name in row if name != "seq"):
         return "it holds what was never written"
     ticket = f"ticket {row['ticket']}".encode("ascii", "replace").decode()
-    if seal(before.hash, row) != row["hash"]:
+    if row["before"] != before.hash or seal(before.hash, row) != row["hash"]:
         return f"{ticket}: it was changed, or stands in another row's place"
     told = _told(row["data"])
     if told is None:  # sealed by somebody else
@@ -145,6 +157,8 @@ def _told(data: str) -> dict[str, Any] | None:
     """What a row says that the ticket's columns became; None for what this program never wrote."""
     try:
         told = json.loads(data)["set"]
+        if not isinstance(told, dict):
+            return None
         for name in told:
             if name not in tickets.c or name == "id":
                 return None
@@ -152,7 +166,7 @@ def _told(data: str) -> dict[str, Any] | None:
                 datetime.fromisoformat(told[name])
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    return told if isinstance(told, dict) else None
+    return told
 
 
 def _end(connection: Connection, last: Head, witnessed: int) -> Finding | None:

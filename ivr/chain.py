@@ -114,7 +114,7 @@ def append(
         "who": who,
         "data": canonical({"set": told, "text": text}),
     }
-    row["hash"] = seal(before.hash, row)
+    row |= {"before": before.hash, "hash": seal(before.hash, row)}
     connection.execute(insert(ticket_history), [row])
     connection.execute(update(ticket_head).values(length=seq, hash=row["hash"]))
     if what == OPENED:

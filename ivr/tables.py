@@ -340,6 +340,7 @@ ticket_history = Table(
     Column("what", String(32), nullable=False),
     Column("who", String(64), nullable=False),
     Column("data", Text, nullable=False),
+    Column("before", String(64), nullable=False),
     Column("hash", String(64), nullable=False),
     Index(None, "ticket", "seq"),
 )

@@ -97,6 +97,7 @@ def upgrade() -> None:
         sa.Column("what", sa.String(32), nullable=False),
         sa.Column("who", sa.String(64), nullable=False),
         sa.Column("data", sa.Text, nullable=False),
+        sa.Column("before", sa.String(64), nullable=False),
         sa.Column("hash", sa.String(64), nullable=False),
         sa.PrimaryKeyConstraint("seq", name="ticket_history_pk"),
     )
