@@ -2,7 +2,8 @@
 
 Rules this module keeps:
 
-- Pure: no network is asked. Numbers are read with phonenumbers, as dialled in China.
+- Pure: no network is asked. Numbers are read with phonenumbers, as dialled in China; its tables
+  are read when this module is, so that no call ever waits for a file.
 - A number from the network is only compared and shown; it never becomes part of a command.
 - How somebody is addressed comes only from here, from a known caller or from a person; never
   from a guess (XJCA-5d1, XJCA-6.1b, INF-2, INF-3).
@@ -21,14 +22,19 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumberType
 
 from ivr.document import BadFile, Map, Problem, Seq, Value, bad, known_keys
 
+phonenumbers.PhoneMetadata.load_all()
+
 REGION = "CN"
 COUNTRY = 86
+REMEMBERED = 1024
+"""Judgements that are kept: one takes 0.1 ms, and a call asks for the same one again and again."""
 
 CALLABLE = frozenset(
     {
@@ -67,6 +73,11 @@ def _parse(number: str) -> phonenumbers.PhoneNumber | None:
 
 def refusal(number: str, own: Collection[str] = ()) -> str:
     """Why we may not call this number back, in words; empty if we may. `own` are our numbers."""
+    return _refusal(number, frozenset(own))
+
+
+@lru_cache(REMEMBERED)
+def _refusal(number: str, own: frozenset[str]) -> str:
     mine = {normal(one) for one in own}
     dialled = normal(number)
     if not dialled:

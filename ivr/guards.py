@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from ivr.directory import may_call_back
 from ivr.document import Text, bad
 from ivr.staff import Staff
 
@@ -29,6 +30,8 @@ class Lookup(Protocol):
 class Line(Protocol):
     """What a guard may know of a line."""
 
+    @property
+    def numbers(self) -> Mapping[str, str]: ...
     @property
     def settings(self) -> Mapping[str, str]: ...
     @property
@@ -59,14 +62,6 @@ def s10(digits: str) -> bool:
     return int(digits[8]) == {10: 0, 11: 5}.get(check, check)
 
 
-_PHONE = re.compile(r"1[3-9]\d{9}|0\d{2,3}[2-8]\d{6,7}")
-
-
-def phone(number: str) -> bool:
-    """Whether a number is a domestic mobile or fixed one, which we could call back."""
-    return _PHONE.fullmatch(number) is not None
-
-
 def _item_number(view: View) -> bool:
     number = view.slot("item")
     if view.line.settings.get("item_number") == "s10":
@@ -89,7 +84,7 @@ REGISTRY: dict[str, Entry] = {
     "has": Entry(1, lambda view, slot: view.slot(slot) != ""),
     "is": Entry(2, lambda view, slot, value: view.slot(slot) == value),
     "setting": Entry(2, lambda view, name, value: view.line.settings.get(name) == value),
-    "phone": Entry(1, lambda view, slot: phone(view.slot(slot))),
+    "phone": Entry(1, lambda view, slot: may_call_back(view.slot(slot), view.line.numbers)),
     "item_number": Entry(0, _item_number),
     "agent": Entry(1, lambda view, slot: view.slot(slot) in view.line.staff.agents),
     "long_lookup": Entry(

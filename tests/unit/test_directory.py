@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -69,6 +72,16 @@ def test_domestic_fixed_and_mobile_numbers_may_be_called_back(number: str) -> No
 def test_other_numbers_are_refused_with_the_reason(number: str, why: str) -> None:
     assert why in refusal(number, own=["11185", "12345678"])
     assert not may_call_back(number, own=["11185", "12345678"])
+
+
+def test_a_number_of_any_country_is_judged_without_reading_a_file() -> None:
+    program = (
+        "import sys; from ivr import directory\n"
+        "opened = []; sys.addaudithook(lambda what, _: opened.append(what == 'open'))\n"
+        "for code in range(1, 999): directory.refusal(f'00{code}2025550123')\n"
+        "directory.normal('13800138000'); sys.exit(sum(opened))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
 @given(st.text(max_size=60))
