@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from ivr.actions import Action, HangUp, LookUp, Music, Note, Say
+from ivr.actions import Action, Bridge, HangUp, LookUp, Music, Note, Say
 from ivr.events import (
     Answered,
     EndAsked,
@@ -41,7 +41,17 @@ GOODBYES = frozenset({"closing.goodbye", "closing.rate", "goodbye.message", "goo
 """Prompts after which we may hang up once the caller has lingered."""
 RECORDED = frozenset({"message.no_contact", "intake.thanks", "suggestion.thanks"})
 """Prompts besides `message.kept.…` that say that something has been recorded."""
-LAST_WORDS = frozenset({"unclear.again", "unclear.goodbye"})
+WAITING = frozenset(
+    {"hold.agreed", "hold.still_here", "bridged.agreed"}
+    | {f"transfer.{name}" for name in ("begin", "still_here", "position", "next", "again")}
+)
+"""Prompts for one who has agreed to wait, and waits on."""
+SIGNS = frozenset({"hold.still_here", "transfer.still_here", "transfer.position"})
+"""Signs of life, which come whatever else is happening."""
+LAST_WORDS = frozenset(
+    {"unclear.again", "unclear.goodbye"}
+    | {f"sentence.{name}" for name in ("harassment", "harassment_end", "foul_end")}
+)
 """Prompts after which the documents themselves tell us to hang up."""
 
 
@@ -187,7 +197,7 @@ def _same(heard: str, wanted: str) -> bool:
 
 @dataclass(slots=True)
 class Consent(Monitor):
-    """Music only after the caller has agreed to wait, by key."""
+    """Music only after the caller has agreed to wait, by key, or has asked for a person by key."""
 
     clauses = ("EMS-8", "LKL-3.1", "XJCA-6.3a")
     asked: bool = False
@@ -195,11 +205,15 @@ class Consent(Monitor):
 
     def see(self, at: float, what: Event | Action) -> None:
         match what:
-            case Say(prompt="hold.ask"):
+            case Say(prompt="hold.ask" | "bridged.ask"):
                 self.asked, self.agreed = True, False
+            case Say(prompt=prompt) if prompt.startswith("transfer.ask"):
+                self.asked, self.agreed = True, False
+            case Say(prompt="transfer.direct"):
+                self.asked, self.agreed = False, True
             case Key(digit=digit) if self.asked:
                 self.asked, self.agreed = False, digit == "1"
-            case Say(prompt=prompt) if prompt not in ("hold.agreed", "hold.still_here"):
+            case Say(prompt=prompt) if prompt not in WAITING:
                 self.agreed = False
             case Music():
                 asked = "asked, and 1 was pressed" if self.agreed else "nobody agreed to wait"
@@ -223,7 +237,7 @@ class SignsOfLife(Monitor):
                 self.spoke, self.waiting = at, False
             case Music():
                 self.waiting = True
-            case HangUp() | HungUp():
+            case HangUp() | HungUp() | Bridge():
                 self._judge(at)
                 self.waiting = False
             case _:
@@ -286,7 +300,7 @@ class HeardOutFirst(Monitor):
                 self.speaking = True
             case HeardOut() | Key() | HungUp() | Recorded() | Silence() | EndAsked():
                 self.speaking = False
-            case Say(prompt="hold.still_here"):
+            case Say(prompt=prompt) if prompt in SIGNS:
                 self.waiting = False
             case Music():
                 self.speaking, self.waiting = False, True
