@@ -48,7 +48,8 @@ from ivr.events import (
     Silence,
     Unplayable,
 )
-from ivr.hearing import DETECTOR_QUIET, THRESHOLD, Hearing
+from ivr.hearing import THRESHOLD, Hearing
+from ivr.lengths import DETECTOR_QUIET
 
 KEYS = "0123456789*#"
 BELL = "D"

@@ -14,13 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ivr.clock import Clock, Timer
+from ivr.lengths import DEBOUNCE, DETECTOR_QUIET, SHORTEST
 
-DEBOUNCE = 0.25
-"""How long a sound must go on before it is a voice."""
-SHORTEST = 0.12
-"""A sound shorter than this is a click."""
-DETECTOR_QUIET = 0.16
-"""How long it must be quiet before Asterisk says that talking has stopped."""
 THRESHOLD = 700
 """Mean level of 16-bit samples above which Asterisk takes a frame for talking. Our own prompt
 coming back 20 dB down stays below it; a caller at -30 dBFS does not."""

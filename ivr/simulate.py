@@ -21,18 +21,13 @@ from ivr import actions, events
 from ivr.call import Call, step
 from ivr.events import Event, precedence
 from ivr.flow import Line
+from ivr.lengths import BEEP, DEBOUNCE, SHORTEST
 from ivr.scenario import Act, HangUpAct, Hum, OpsHangUp, Press, Scenario, ScriptedCaller, Speak
 from ivr.standins import Leg, StandIns
 
 Seconds = Callable[[str, Mapping[str, str]], float]
 """How long a prompt with these slots takes, in seconds."""
 
-DEBOUNCE = 0.25
-"""How long a sound must go on before it counts as a voice."""
-SHORTEST_VOICE = 0.12
-"""A sound shorter than this is a click."""
-BEEP = 0.25
-"""The beep before a recording."""
 UNKNOWN_RECORDING = 3.0
 """How long somebody else's recording is."""
 LONGEST = 7200.0
@@ -341,7 +336,7 @@ class _World:
                 self.quality = quality
                 self.voice_until = self.now + length
                 self.voiced += length
-                if length >= SHORTEST_VOICE and recording is None:
+                if length >= SHORTEST and recording is None:
                     self.later(DEBOUNCE, self.voice)
             case Hum():
                 self.happen(events.Noise())

@@ -20,6 +20,7 @@ import pytest
 
 from ivr import tones
 from ivr.dialplan import Line
+from ivr.lengths import BEEP
 from ivr.phone import Phone
 from ivr.phone_call import PhoneCall
 from ivr.switch import Ports, Switch, SwitchError
@@ -31,7 +32,6 @@ SORRY, LEAVE, KEPT, GOODBYE = 500, 700, 1300, 1700
 """Hz of the prompts; the beep is 1000."""
 TONES = (SORRY, LEAVE, 1000, KEPT, GOODBYE)
 SECONDS = 0.6
-BEEP = 0.25
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter, str], Awaitable[None]]
 

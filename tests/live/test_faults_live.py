@@ -27,14 +27,13 @@ from harness import ROOT, Stage, free_port
 from ivr import scenario
 from ivr.ear import Heard, pauses
 from ivr.events import Unplayable
+from ivr.lengths import BEEP
 from ivr.phone import Phone
 from ivr.phone_call import NotAnswered, PhoneCall
 from ivr.store import Message
 
 pytestmark = pytest.mark.live
 
-BEEP = 0.25
-"""Seconds."""
 APOLOGY = 3.0
 """Seconds within which the caller of a service that died hears the apology."""
 FROZEN = 10.0
