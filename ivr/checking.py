@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ivr import files, hotlines
+from ivr import deadlines, files, hotlines
 from ivr.check import banned, check
 from ivr.document import BadFile, Problem
 
@@ -15,6 +15,9 @@ def everything(root: Path) -> list[Problem]:
     try:
         for line in hotlines.load(root).lines.values():
             problems.update(check(line))
+            texts = root / f"prompts/{line.name}.yaml"
+            if texts.exists():
+                problems.update(deadlines.check(files.read(texts, root), line.tickets))
     except BadFile as error:
         problems.update(error.problems)
     problems.update(_wording(root))
