@@ -22,7 +22,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ivr import logs, place, ticket_commands
+from ivr import agent_commands, logs, place, ticket_commands
 from ivr.document import BadFile
 from ivr.showing import Refused, complain, err, one_of, out, show
 from ivr.store import StorageFailed
@@ -377,7 +377,10 @@ def simulate(
     raise typer.Exit(1 if wrong else 0)
 
 
-# ---------------------------------------------------------------- tickets
+# ---------------------------------------------------------------- people and tickets
+
+app.add_typer(agent_commands.app, name="agents")
+app.command()(agent_commands.line)
 
 app.add_typer(ticket_commands.app, name="tickets")
 app.command()(ticket_commands.offenders)

@@ -1,0 +1,174 @@
+"""The commands `sansheng agents …` and `sansheng line`.
+
+Rules this module keeps:
+
+- The rules of `ivr.cli`: a command reads its options, calls one module and shows the result.
+- Agents are named by staff number, and callers by the id of their call.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ivr.showing import Refused, one_of, out, show
+
+if TYPE_CHECKING:
+    from ivr.roster import Row
+    from ivr.store import Store
+
+app = typer.Typer(
+    help="Who is at work, on the phone, or away, and since when (座席).", no_args_is_help=False
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+LineOption = Annotated[str | None, typer.Option("--line", help="Only this line.")]
+Limit = Annotated[int, typer.Option(min=1, help="At most so many.")]
+StaffNumber = Annotated[str, typer.Argument(help="The agent's staff number.")]
+Reason = Annotated[str, typer.Option(help="Why, for the history.")]
+
+
+@app.callback(invoke_without_command=True)
+def agents(ctx: typer.Context, line: LineOption = None, as_json: Json = False) -> None:
+    """Who is at work, on the phone, or away, and since when (座席). Lists all agents."""
+    if ctx.invoked_subcommand is not None:
+        return
+    from ivr import roster
+
+    _known(ctx, line)
+    rows = roster.listed(_store(ctx), datetime.now(UTC), line)
+    brief = [
+        {
+            "agent": row["staff_number"],
+            "line": row["line"],
+            "phone": row["phone"],
+            "title": row["title"],
+            "departments": row["departments"],
+            "state": row["state"] + (f", then {row['after']}" if row["after"] else ""),
+            "for": _length(row["seconds"]),
+            "reason": row["reason"],
+            "misses": row["misses"] or None,
+            "call": row["call"],
+        }
+        for row in rows
+    ]
+    show(brief, as_json, "agents", whole=rows)
+
+
+@app.command()
+def ready(
+    ctx: typer.Context, staff_number: StaffNumber, line: LineOption = None, reason: Reason = ""
+) -> None:
+    """This agent may be rung from now on (示闲)."""
+    _set(ctx, staff_number, line, True, reason)
+
+
+@app.command()
+def busy(
+    ctx: typer.Context, staff_number: StaffNumber, line: LineOption = None, reason: Reason = ""
+) -> None:
+    """This agent is not to be rung any more, once a call that lasts is over (示忙)."""
+    _set(ctx, staff_number, line, False, reason)
+
+
+@app.command()
+def history(
+    ctx: typer.Context,
+    staff_number: Annotated[str | None, typer.Argument(help="Only this agent.")] = None,
+    line: LineOption = None,
+    limit: Limit = 100,
+    as_json: Json = False,
+) -> None:
+    """Who was ready, busy, rung, and why, the latest first (座席状态记录)."""
+    from ivr import roster
+
+    _known(ctx, line)
+    try:
+        rows = roster.history(_store(ctx), line, staff_number, limit)
+    except roster.NoAgent as error:
+        raise Refused(str(error)) from error
+    brief = [
+        {
+            "at": f"{datetime.fromisoformat(row['at']).astimezone():%m-%d %H:%M:%S}",
+            "agent": row["staff_number"],
+            "state": row["state"],
+            "reason": row["reason"],
+            "after": f"{_length(row['seconds'])} {row['before']}",
+            "call": row["call"],
+        }
+        for row in rows
+    ]
+    show(brief, as_json, "changes of state", whole=rows)
+
+
+def line(ctx: typer.Context, line: LineOption = None, as_json: Json = False) -> None:
+    """Who waits for a person, how long, and at which place (排队)."""
+    from ivr import hotlines, roster
+
+    lines = hotlines.load(ctx.obj.root).lines
+    if line is not None:
+        one_of(line, lines, "line")
+    staff = {name: one.staff for name, one in lines.items()}
+    rows = roster.waiting(_store(ctx), datetime.now(UTC), staff, line)
+    brief = [
+        {
+            "call": row["call"],
+            "line": row["line"],
+            "department": row["department"],
+            "wants": row["wanted"],
+            "waits": _length(row["seconds"]),
+            "now": _now(row),
+        }
+        for row in rows
+    ]
+    show(brief, as_json, "callers in any line", whole=rows)
+
+
+def _now(row: Row) -> str:
+    """What becomes of one who waits, in words."""
+    if row["rings"]:
+        return f"{row['rings']} is rung"
+    if row["ahead"] is not None:
+        return f"{row['ahead']} ahead, about {row['minutes']} min"
+    return "is to be called back" if row["kind"] == "callback" else "nobody is at work"
+
+
+def _set(
+    ctx: typer.Context, staff_number: str, line: str | None, is_ready: bool, reason: str
+) -> None:
+    from ivr import roster
+    from ivr.agents import Agents
+
+    _known(ctx, line)
+    store = _store(ctx)
+    try:
+        phone = roster.phone(store, staff_number, line)
+    except roster.NoAgent as error:
+        raise Refused(str(error)) from error
+    people = Agents(store, "command")
+    change = people.set_ready if is_ready else people.set_busy
+    state = change(phone, f"by command{': ' * bool(reason)}{reason}", datetime.now(UTC))
+    wanted = "ready" if is_ready else "busy"
+    later = "" if state == wanted else f" now, and {wanted} after this call"
+    out.print(f"{staff_number} (phone {phone}) is {state}{later}", highlight=False)
+
+
+def _known(ctx: typer.Context, line: str | None) -> None:
+    """Raises Refused if there is no such line."""
+    from ivr import hotlines
+
+    if line is not None:
+        one_of(line, hotlines.load(ctx.obj.root).lines, "line")
+
+
+def _store(ctx: typer.Context) -> Store:
+    from ivr import listing
+
+    return listing.look_back(ctx.obj.database)
+
+
+def _length(seconds: float) -> str:
+    """`0:04:10`, with days before it if there are any."""
+    return str(timedelta(seconds=int(seconds)))
