@@ -197,10 +197,15 @@ class FakeAsterisk:
         task.add_done_callback(self._connecting.discard)
 
     def channel(self, name: str) -> Channel | None:
-        """A channel by its name or its unique id."""
+        """A channel by its name or its unique id, or (as Asterisk 22 does) by the beginning of its
+        unique id, in letters of either case: ids that we give must not begin with one another."""
         if name in self.channels:
             return self.channels[name]
-        return next((c for c in self.channels.values() if name and c.uniqueid == name), None)
+        begin = name.lower()
+        return next(
+            (c for c in self.channels.values() if name and c.uniqueid.lower().startswith(begin)),
+            None,
+        )
 
     async def close(self) -> None:
         """Break every connection and stop to listen."""

@@ -197,9 +197,11 @@ class Channel:
             self._on_hum(seconds)
 
     def hang_up(self) -> None:
-        """The person at the other end hangs up. (Measured: a cause only in a conversation.)"""
+        """The person at the other end hangs up. (Measured: a cause only in a conversation, and
+        told twice while a feature's script runs in it.)"""
         if not self.dead:
-            self.switch.event("HangupRequest", self, {})
+            for _ in range(2 if self.bridge is not None and self.scripts == 2 else 1):
+                self.switch.event("HangupRequest", self, {})
             self.drop("caller", 0 if self.bridge is None else 16)
 
     def drop(self, who: str, cause: int = 16) -> None:

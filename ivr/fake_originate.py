@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from ivr.clock import Timer
 from ivr.fake_channel import CALLED, Channel
-from ivr.fake_phones import ANSWERS, FakePhone, Ring, bridged, picked_up
+from ivr.fake_phones import ANSWERS, BEGINS, FakePhone, Ring, bridged, picked_up
 from ivr.fake_variables import expand, set_variable
 
 if TYPE_CHECKING:
@@ -26,10 +26,6 @@ if TYPE_CHECKING:
 
 REFUSED = {"busy": ("BUSY", 17), "decline": ("NOANSWER", 21)}
 """DialStatus and cause of a phone that refuses."""
-
-BEGINS = 0.001
-"""Seconds from the action's reply to the phone's ringing, and from its being picked up to the
-script's beginning."""
 
 
 @dataclass(frozen=True, slots=True)

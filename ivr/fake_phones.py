@@ -25,6 +25,10 @@ ANSWERS = frozenset({"accept", "refuse", "ignore", "drop", "drop_in_note"})
 HEARS_OUT = 2.0
 """Seconds after picking up at which a key is pressed, or the phone put down, unless told."""
 
+BEGINS = 0.001
+"""Seconds from the action's reply to the phone's ringing, and from its being picked up to the
+script's beginning."""
+
 KEYS = {"accept": "1", "refuse": "2"}
 
 
@@ -33,9 +37,11 @@ class Ring:
     """What a person does at one ring.
 
     After `after` seconds they do this: accept, refuse, ignore (hear the note and press nothing),
-    drop (pick up and hang up at once), drop_in_note; busy, decline; no_answer and unreachable
-    take no time. Who picks up decides after `hears` more. In a conversation they hang up after
-    `talks` (None: never) and press `keys`, each so long after its beginning.
+    drop (pick up and hang up at once: the script never begins), drop_in_note (with `hears` 0 the
+    script begins on a channel that is dead already; on a real Asterisk chance decides between the
+    two); busy, decline; no_answer and unreachable take no time. Who picks up decides after `hears`
+    more. In a conversation they hang up after `talks` (None: never) and press `keys`, each so long
+    after its beginning.
     """
 
     does: str = "accept"
@@ -78,7 +84,7 @@ def picked_up(channel: Channel, ring: Ring) -> None:
     if ring.does == "drop":
         channel.hang_up()
     elif ring.does == "drop_in_note":
-        channel.clock.call_later(ring.hears, channel.hang_up)
+        channel.clock.call_later(max(BEGINS, ring.hears), channel.hang_up)
     elif ring.does in KEYS:
         channel.clock.call_later(ring.hears, lambda: channel.press(KEYS[ring.does]))
 

@@ -99,6 +99,25 @@ async def test_who_answers_and_hangs_up_at_once_never_hears_the_script(crowd):
     assert one.talks == []
 
 
+async def test_a_script_may_begin_on_a_channel_that_is_dead_already(crowd):
+    one = crowd(Ring("drop_in_note", hears=0.0))
+    await rung(one)
+    assert [reply for _, reply in one.talks[0].said] == ["HANGUP", "HANGUP"]
+    assert one.events()[-2:] == ["HangupRequest", "Hangup 0"]
+
+
+async def test_a_channel_is_also_found_by_the_beginning_of_its_id(crowd):
+    """So an id that begins another is taken, and whoever asks for it reaches the wrong one."""
+    async with crowd(Ring("accept", after=5.0)) as one:
+        one.originate("801", "leg-12")
+        await one.clock.run_for(1.0)
+        one.originate("900", "leg-1")
+        await one.clock.run_for(1.0)
+        assert one.events()[-1] == "OriginateResponse Failure 0"
+        one.ami.action("Hangup", Channel="leg-1")
+        await one.run()
+
+
 async def test_who_accepted_waits_fifteen_seconds_to_be_fetched(crowd):
     one = crowd(Ring("accept", after=1.0, hears=1.0))
     await rung(one)
