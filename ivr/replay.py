@@ -23,6 +23,7 @@ from ivr.actions import Action, HandOver, HangUp, Note
 from ivr.codec import decode, encode
 from ivr.events import Answered, EndAsked, Event, HungUp, Offered, Rung, Summoned
 from ivr.journal import Entry
+from ivr.record import noted
 from ivr.store import Call, Store
 
 
@@ -104,7 +105,7 @@ class Fold:
             case EndAsked():
                 self._asked_to_end = True
             case Note():
-                call = replace(call, record={**call.record, what.key: what.value})
+                call = replace(call, record=noted(call.record, what.key, what.value))
                 if what.key == "ended_by":
                     call = replace(call, ended_by=what.value)
             case HungUp() if call.ended_at is None:

@@ -22,6 +22,7 @@ from ivr.call import Call, step
 from ivr.events import Event, precedence
 from ivr.flow import Line
 from ivr.lengths import BEEP, DEBOUNCE, SHORTEST
+from ivr.record import noted
 from ivr.scenario import Act, HangUpAct, Hum, OpsHangUp, Press, Scenario, ScriptedCaller, Speak
 from ivr.standins import Leg, StandIns
 
@@ -67,7 +68,7 @@ def outcome(moments: tuple[Moment, ...], legs: tuple[tuple[Moment, ...], ...] = 
     for moment in moments:
         match moment.what:
             case actions.Note(key=key, value=value):
-                record[key] = value
+                record = noted(record, key, value)
             case events.HungUp():
                 ends = ends or "caller"
             case actions.HangUp():

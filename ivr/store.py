@@ -39,7 +39,7 @@ from ivr.tables import calls, contacts, erasures, journal, messages, recordings,
 BUSY = 5000
 """How long one writer waits for another on SQLite, in milliseconds."""
 
-KEPT_AFTER_ERASURE = frozenset({"kind", "result", "rating", "ended_by", "consent"})
+KEPT_AFTER_ERASURE = frozenset({"kind", "kinds", "result", "rating", "ended_by", "consent"})
 """What a call's record still says when the call has been erased; it names nobody."""
 
 

@@ -384,7 +384,7 @@ def test_the_row_of_a_call_follows_from_its_journal() -> None:
     assert row.answered_at == NOON + timedelta(milliseconds=3040)
     assert row.ended_at == NOON + timedelta(seconds=9)
     assert row.ended_by == "caller"
-    assert row.record == {"kind": "silent"}
+    assert row.record == {"kind": "silent", "kinds": "query silent"}
     assert fold(row, TALK) == row
 
 
