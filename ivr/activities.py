@@ -14,7 +14,7 @@ from typing import Any
 
 from ivr.activity import Activity, Choice, Choose, End, Keep, PickUp, Ring
 from ivr.asking import Ask, Collect
-from ivr.bridging import Bridge
+from ivr.bridging import Bridge, LetGo
 from ivr.briefing import Brief, HandOver, Part
 from ivr.document import (
     BadFile,
@@ -146,7 +146,7 @@ REGISTRY: Mapping[str, type[Activity]] = {
     for kind in (
         *(Choose, Ring, PickUp, End, Keep),
         *(Say, Ladder, Ask, Collect, Record, Wait),
-        *(Survey, Transfer, Bridge, Brief, HandOver),
+        *(Survey, Transfer, Bridge, LetGo, Brief, HandOver),
     )
 }
 

@@ -265,3 +265,22 @@ class Bridge(Activity):
         turn.cancel_ring(memory.leg)
         if memory.agent:
             turn.release(memory.agent, "talked")
+
+
+@dataclass(frozen=True, slots=True)
+class LetGo(Activity):
+    """The agent who waits to be bridged is let go: there is nobody to talk to after all."""
+
+    name: ClassVar[str] = "let_go"
+    on_the_line: ClassVar[bool] = False
+
+    def triggers(self) -> frozenset[str]:
+        return frozenset({"next"})
+
+    def enter(self, turn: Turn) -> Memory:
+        turn.cancel_ring(turn.leg)
+        if turn.slot("agent"):
+            turn.release(turn.slot("agent"), "free")
+            turn.set("agent", "")
+        turn.fire("next")
+        return Memory()

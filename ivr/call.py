@@ -38,10 +38,11 @@ from ivr.events import (
     HungUp,
     Offered,
     Progress,
+    Reached,
     Summoned,
     Values,
 )
-from ivr.flow import LEG, START, Flow, Line
+from ivr.flow import CALLBACK, LEG, START, Flow, Line
 
 MOST_TRIGGERS = 200
 """Triggers in one step; a flow that fires more goes round in a circle (our bug)."""
@@ -156,6 +157,8 @@ class _Turn:
             self.offered(event)
         elif isinstance(event, Summoned):
             self.summoned(event)
+        elif isinstance(event, Reached):
+            self.reached(event)
         elif isinstance(event, Claimed) and event.id not in self.awaited:
             # claimed for us at the moment we left the line, or ended
             self.release(event.agent, "free")
@@ -197,6 +200,18 @@ class _Turn:
         self.written = True
         self.slots.update(event.values)
         self.begin(LEG)
+
+    def reached(self, event: Reached) -> None:
+        if self.frames:
+            self.ignore("reached twice")
+            return
+        self.written = True
+        self.slots.update(event.values)
+        if event.leg:
+            # rung before this call began, and held by it from now on
+            self.leg = self.last_id = event.leg
+            self.awaited.add(event.leg)
+        self.begin(CALLBACK)
 
     def expects(self, event: Answer) -> bool:
         if event.id == self.foreground:

@@ -35,6 +35,8 @@ RING_PEOPLE = 8
 """Seconds that people are rung first, where a line does that: before the third ring."""
 BRIDGE = 15
 """Seconds that an agent who has accepted waits for the caller's side, at most."""
+CALLBACK = 150
+"""The same, where the caller's side is yet to be rung."""
 BACK = "back"
 """The feature that ends a hold. The caller's channel waits for it, so it runs on the agent's."""
 

@@ -41,6 +41,7 @@ from ivr.events import (
     HungUp,
     LookupFailed,
     Offered,
+    Reached,
     Stored,
     StoreFailed,
     Summoned,
@@ -50,7 +51,7 @@ from ivr.events import (
     precedence,
 )
 from ivr.flow import Line
-from ivr.house import House, Library
+from ivr.house import House, Library, People
 from ivr.journal import Entry
 from ivr.replay import Fold
 from ivr.store import StorageFailed
@@ -60,7 +61,8 @@ log = structlog.get_logger("call")
 
 class Driver:
     """Drives one call on one AGI session: a caller's, begun by `Offered`, or that of one of our
-    own people, begun by `Summoned`."""
+    own people, begun by `Summoned`, or of one whom we call back, begun by `Reached`: then `people`
+    holds the agent who was rung before."""
 
     def __init__(
         self,
@@ -69,9 +71,11 @@ class Driver:
         library: Library,
         session: Session,
         row: store.Call,
-        first: Offered | Summoned,
+        first: Offered | Summoned | Reached,
+        people: People | None = None,
     ) -> None:
         self._house = house
+        self._people = people or house.people
         self.line = line
         self.library = library
         self._session = session
@@ -148,7 +152,7 @@ class Driver:
             for visit in self._visits:
                 visit.stop()
             self._session.close()
-            self._house.people.over(self._fold.call)
+            self._people.over(self._fold.call)
             under_way = (speaking, over, *self._tasks.values())
             for task in under_way:
                 if task not in self._keeping:
@@ -256,7 +260,7 @@ class Driver:
     # -- actions out
 
     def _carry_out(self, wish: actions.Action) -> None:
-        people = self._house.people
+        people = self._people
         match wish:
             case actions.Foreground():
                 if isinstance(wish, actions.Say):
@@ -313,7 +317,7 @@ class Driver:
 
     async def _survey(self, wish: actions.Survey) -> None:
         try:
-            event: Event = await self._house.people.survey(self._fold.call, self.line, wish)
+            event: Event = await self._people.survey(self._fold.call, self.line, wish)
         except Exception:
             log.exception("who is there cannot be found out", department=wish.department)
             event = Surveyed(wish.id, staffed=False)
@@ -326,7 +330,7 @@ class Driver:
             log.error("nobody is rung: it cannot be journalled", why=str(error))
             self.post(AgentFailed(wish.id, "failed"))
         else:
-            self._house.people.ring(self._fold.call, self.line, wish, self.post)
+            self._people.ring(self._fold.call, self.line, wish, self.post)
 
     async def _keep(self, wish: actions.Keep) -> None:
         call = self._fold.call
@@ -388,7 +392,7 @@ class Driver:
 
     def agent(self, leg: int) -> str:
         """What Asterisk calls the phone of the agent who was rung with this id."""
-        return self._house.people.channel_of(self._fold.call, leg)
+        return self._people.channel_of(self._fold.call, leg)
 
     def ring_doorbell(self, channel: str) -> None:
         self._house.ring_doorbell(channel)

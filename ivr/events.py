@@ -57,6 +57,16 @@ class Summoned(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Reached(Event):
+    """Somebody whom we promised a call has picked up the phone. Always the first event of a
+    call-back, in place of `Offered`. `leg` is the id of the agent's phone that waits to be
+    bridged, 0 if there is none (any more); `values` say who is reached and who the agent is."""
+
+    leg: int = 0
+    values: Values = ()
+
+
+@dataclass(frozen=True, slots=True)
 class HungUp(Event):
     """The caller is gone."""
 

@@ -282,6 +282,15 @@ def _set_variable(session: AmiSession, action: Headers, pairs: Pairs) -> list[st
     return ["Success", "Message: Variable Set"]
 
 
+def _get_variable(session: AmiSession, action: Headers, pairs: Pairs) -> list[str]:
+    channel = session.server.switch.channel(action.get("Channel", ""))
+    if channel is None:
+        return ["Error", "Message: No such channel"]
+    name = action.get("Variable", "")
+    value = channel.uniqueid if name == "UNIQUEID" else channel.variables.get(name, "")
+    return ["Success", f"Variable: {name}", f"Value: {value}"]
+
+
 def _originate(session: AmiSession, action: Headers, pairs: Pairs) -> list[str]:
     kind, _, address = action.get("Channel", "").partition("/")
     if not kind:
@@ -327,6 +336,7 @@ ACTIONS: dict[str, tuple[frozenset[str], Handler]] = {
     "events": (frozenset(), _events),
     "playdtmf": (CALL, _play_dtmf),
     "hangup": (CALL, _hangup),
+    "getvar": (CALL, _get_variable),
     "originate": (frozenset({"originate"}), _originate),
     "setvar": (CALL, _set_variable),
     "userevent": (frozenset({"user"}), _user_event),

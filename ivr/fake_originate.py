@@ -170,7 +170,8 @@ class Dialling:
             channel.leave()
         elif channel.bridge is None:
             if channel.variables.get(dialplan.accepted) == "1":
-                channel.clock.call_later(dialplan.wait, lambda: self._not_fetched(channel))
+                wait = float(channel.variables.get("SANSHENG_WAIT") or dialplan.wait)
+                channel.clock.call_later(wait, lambda: self._not_fetched(channel))
             else:
                 channel.drop("dialplan")
 

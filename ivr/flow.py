@@ -49,6 +49,8 @@ START = "call"
 """The flow in which every call begins."""
 LEG = "briefing"
 """The flow in which the leg of an agent begins, who has been rung for a caller."""
+CALLBACK = "callback"
+"""The flow in which a call begins that we make, once the person has picked up."""
 SETTINGS: Mapping[str, tuple[str, ...]] = {
     "keys_for_the_unheard": ("yes", "no"),
     "rating": ("yes", "no"),

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from ivr import journal, staff, store
+from ivr import dialplan, journal, staff, store
 from ivr.actions import RingAgent
 from ivr.agi import Session
 from ivr.clock import Timer
@@ -78,6 +78,7 @@ class Leg:
     told: bool = False
     over: bool = False
     cancelled: bool = False
+    wait: int = dialplan.BRIDGE
     session: Session | None = None
     deadline: Timer | None = None
 
@@ -117,6 +118,8 @@ class Legs:
     ) -> Leg:
         """Ring this phone. `display` is what it shows of the note."""
         leg = Leg(f"sansheng-{secrets.token_hex(16)}", phone, call, line, wish, post)
+        if dict(wish.note).get("callback"):
+            leg.wait = dialplan.CALLBACK  # the person is rung only when this agent has accepted
         self._by_name[leg.name] = self._by_id[leg.uniqueid] = leg
         self._dialled.add(f"PJSIP/{phone}")
         silent = wish.seconds + SILENT
@@ -126,7 +129,7 @@ class Legs:
 
     async def _originate(self, leg: Leg, display: str) -> None:
         caller = "".join(digit for digit in leg.call.caller if digit in "0123456789")
-        headers = {
+        headers: dict[str, str | list[str]] = {
             "Channel": f"PJSIP/{leg.phone}",
             "ChannelId": leg.uniqueid,
             "Context": CONTEXT,
@@ -135,7 +138,7 @@ class Legs:
             "Timeout": str(round(leg.wish.seconds * 1000)),
             "Async": "true",
             "CallerID": f'"{display}" <{caller}>',
-            "Variable": f"SANSHENG_LEG={leg.name}",
+            "Variable": [f"SANSHENG_LEG={leg.name}", f"SANSHENG_WAIT={leg.wait}"],
         }
         bell = self._service.bell
         try:

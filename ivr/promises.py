@@ -69,8 +69,9 @@ AGAIN = timedelta(seconds=60)
 @dataclass(frozen=True, slots=True)
 class Promise:
     """One promise. `place` is the reference under which its turn in a waiting line is kept: the
-    note's, if the caller left a line for it, else the message's. `promised` is as written in the line's file (`24 h`); `tries` are the calls
-    made to the person; `reason` says in words what came of it last."""
+    note's, if the caller left a line for it, else the message's. `promised` is as written in the
+    line's file (`24 h`); `tries` are the calls made to the person; `reason` says in words what
+    came of it last."""
 
     id: str
     message_id: str

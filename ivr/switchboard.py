@@ -156,8 +156,8 @@ class Switchboard:
         self._do(lambda: self.agents.leave(name, wish.ticket), lambda _: self.look())
 
     def ring(self, call: store.Call, line: Line, wish: RingAgent, post: Post) -> None:
-        claim = self._take_up(call, wish.agent)
-        if claim is None:
+        claim = self._take_up(call, wish.agent) or self._claims.get(call.id)
+        if claim is None or claim.staff_number != wish.agent:
             log.error("an agent is to be rung who is not claimed", call=call.id, agent=wish.agent)
             post(AgentFailed(wish.id, "failed"))
             return
@@ -261,6 +261,7 @@ class Switchboard:
                 joined.claim = claim
                 joined.post(Claimed(joined.wish.id, claim.staff_number))
             elif claim.ticket is not None and self.on_callback is not None:
+                self._claims[claim.call_id] = claim
                 self.on_callback(claim)
             elif (line := self._service.hotlines.lines.get(claim.hotline)) is not None:
                 self._give_back(claim, line, "free")  # the caller has left meanwhile
