@@ -44,14 +44,17 @@ class Chance:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What the world has to choose from. `polite` leaves only what lies on a straight way: nobody
-    hangs up or is silent, nothing fails."""
+    """What the world has to choose from. `plain` offers things that come to the same only once: one
+    reason why a phone comes to nothing, no prompt that cannot be played, nobody ahead in the line.
+    `polite` leaves only what lies on a straight way: nobody hangs up or is silent, nothing fails.
+    """
 
     agents: tuple[str, ...] = ("801",)
     keys: tuple[str, ...] = ("1", "9")
     numbers: Mapping[str, tuple[str, ...]] = field(
         default_factory=lambda: {"contact": (PHONE, "11111"), "item": (ITEM, "1111")}
     )
+    plain: bool = False
     polite: bool = False
 
 
@@ -91,7 +94,7 @@ def _foreground(outside: Outside, world: World) -> Iterator[Chance]:
             yield _sure(events.Answered(number, 5.0))
         case "Say" | "PlayRecording":
             yield _sure(events.Said(number))
-            if not world.polite:
+            if not world.polite and not world.plain:
                 yield _sure(events.Unplayable(number))
         case "Listen":
             yield _sure(events.Silence(number))
@@ -153,8 +156,9 @@ def _background(line: Line, outside: Outside, world: World) -> Iterator[Chance]:
     for number in outside.surveys:
         yield _sure(events.Surveyed(number, staffed=True))
         if not world.polite:
-            yield _sure(events.Surveyed(number, staffed=True, ahead=2, minutes=6))
             yield _sure(events.Surveyed(number))
+            if not world.plain:
+                yield _sure(events.Surveyed(number, staffed=True, ahead=2, minutes=6))
 
 
 def _answers(line: Line, name: str) -> Iterator[Values]:
@@ -180,23 +184,22 @@ def _people(line: Line, outside: Outside, world: World) -> Iterator[Chance]:
         match leg.stage:
             case "ringing":
                 yield Chance((events.AgentAnswered(leg.id),))
-                yield from _fails(leg.id, BEFORE_ANSWER)
+                yield from _fails(leg.id, BEFORE_ANSWER, world)
             case "briefing":
                 yield Chance((events.AgentAccepted(leg.id),))
-                yield from _fails(leg.id, AFTER_ANSWER)
+                yield from _fails(leg.id, AFTER_ANSWER, world)
             case "accepted" | "bridged":
                 yield Chance((events.AgentGone(leg.agent),))
             case _:
                 pass
-    if outside.gone_agent:
-        yield Chance((events.AgentGone(outside.gone_agent),))
     if outside.bridge:
         yield from _conversation(line, outside)
 
 
-def _fails(leg: int, reasons: tuple[str, ...]) -> Iterator[Chance]:
+def _fails(leg: int, reasons: tuple[str, ...], world: World) -> Iterator[Chance]:
     """A phone does not ring for ever and a note comes to its end, whatever the agent does."""
-    yield from (_sure(events.AgentFailed(leg, reason)) for reason in reasons)
+    for reason in reasons[:1] if world.plain else reasons:
+        yield _sure(events.AgentFailed(leg, reason))
 
 
 def _conversation(line: Line, outside: Outside) -> Iterator[Chance]:

@@ -15,7 +15,8 @@ Rules this module keeps:
     3. a call ends by the caller's hanging up or by ours; who wished for a person was connected, or
        has left contact, or has been asked for it;
     4. a caller who hears music has a timer running that makes us speak, and the wait go on;
-    5. from every state the call comes to its end by what is sure to happen alone, though nobody,
+    5. nothing is awaited that can never come, and no answer reaches an activity that never asked;
+    6. from every state the call comes to its end by what is sure to happen alone, though nobody,
        neither caller nor agent nor back end, ever does anything.
 """
 
@@ -30,7 +31,7 @@ from typing import Any
 
 from ivr import actions, events
 from ivr.actions import Action
-from ivr.call import Call, FlowLoop, step
+from ivr.call import Call, step
 from ivr.chances import PHONE, World, chances
 from ivr.events import Event, Offered
 from ivr.flow import Line
@@ -39,6 +40,8 @@ from ivr.outside import Outside, Wrong
 OVER: tuple[Any, ...] = ("over",)
 FIRST_ID = 1000
 """Ids begin after this; no counter in an activity's memory comes as far."""
+FOR_WISHES = frozenset({"message", "transfer"})
+"""The flows in which callers leave contact, or are brought to a person."""
 TICK = 1000
 """So many states between two words of progress."""
 
@@ -79,8 +82,8 @@ class Violation:
 @dataclass(frozen=True, slots=True)
 class Scope:
     """What is explored: from the first moment in the flow `begin` (the beginning of the call if
-    empty), until the call is over or in one of the flows `until`; at most `most` states, at most
-    `depth` events deep (0 for no limit)."""
+    empty; `advice > transfer`: inside of both), until the call is over or in one of the flows
+    `until`; at most `most` states, at most `depth` events deep (0 for no limit)."""
 
     begin: str = ""
     until: frozenset[str] = frozenset()
@@ -132,7 +135,7 @@ def explore(
 
 
 def happen(line: Line, node: Node, event: Event) -> tuple[Node, tuple[Action, ...]]:
-    """What follows when `event` happens. Raises Wrong and FlowLoop."""
+    """What follows when `event` happens. Raises Wrong, and what `step` raises."""
     outside = node.outside.told(event)
     call, wishes = step(line, node.call, event)
     for wish in wishes:
@@ -148,14 +151,32 @@ def ending(node: Node) -> str:
         return f"the call is over and still holds {left}"
     if not outside.gone and not outside.ended:
         return "the call is over, and nobody has hung up"
-    if outside.ended and outside.wished and not (outside.talked or outside.kept or outside.offered):
+    if outside.ended and outside.wished and not outside.served:
         return "a caller who wished for a person was sent away with nothing"
     return ""
 
 
+def leaving(node: Node) -> str:
+    """What is wrong with a call that leaves the flows that are explored; empty if nothing is."""
+    outside = node.outside
+    asked = any(frame.flow in FOR_WISHES for frame in node.call.frames)
+    left = ", ".join(outside.held())
+    if left:
+        return f"the call goes on elsewhere and still holds {left}"
+    if outside.wished and not outside.served and not asked:
+        return "a caller who wished for a person is led on with nothing"
+    return ""
+
+
 def crossing(line: Line, before: Node, after: Node) -> str:
-    """What is wrong if an agent is claimed for this call at the very moment when it leaves the
-    waiting line, so that the word of it comes too late; empty if the agent is given back."""
+    """What is wrong if something crosses what the call has just done: an agent is claimed for it
+    at the very moment when it leaves the waiting line, and must be given back; or the agent's
+    hanging up is told when the conversation is over, and must do nothing. Empty if all is well."""
+    gone = [leg.agent for leg in before.outside.legs if leg.stage == "bridged"]
+    if gone and before.outside.bridge and not after.outside.bridge:
+        _, wishes = step(line, after.call, events.AgentGone(gone[0]))
+        if any(not isinstance(wish, actions.Ignored) for wish in wishes):
+            return "an agent's hanging up, told after the conversation, does something"
     place = before.outside.place
     if not place or after.outside.place or before.outside.claims or after.outside.claims:
         return ""
@@ -163,6 +184,30 @@ def crossing(line: Line, before: Node, after: Node) -> str:
     if actions.Release("late", "free") in wishes:
         return ""
     return "an agent claimed just as the call left the waiting line is never given back"
+
+
+GIVEN_BACK = (
+    events.TimerFired,
+    events.Found,
+    events.NotFound,
+    events.LookupFailed,
+    events.Surveyed,
+    events.Progress,
+    events.Unstaffed,
+    events.AgentAccepted,
+    events.AgentFailed,
+    events.BridgeOver,
+)
+"""Answers to what must be given up when its state is left: nobody else knows what to do with them.
+(What is stored is stored, whoever hears of it; and a prompt may end in the next state.)"""
+
+
+def astray(event: Event, wishes: tuple[Action, ...]) -> str:
+    """What is wrong with an answer that reached an activity which never asked for it; empty if
+    nothing is."""
+    if isinstance(event, GIVEN_BACK) and actions.Ignored("unhandled") in wishes:
+        return f"{type(event).__name__} reaches an activity that did not ask for it"
+    return ""
 
 
 def _sign_of_life(before: Call, event: Event, after: Call, wishes: tuple[Action, ...]) -> bool:
@@ -302,16 +347,20 @@ class _Search:
         speaks = False
         for chance in chances(self.line, node.call, node.outside, self.scope.world):
             self.steps += 1
-            after = node
+            after, wrong = node, ""
             try:
                 for event in chance.events:
                     after, wishes = happen(self.line, after, event)
+                    wrong = wrong or astray(event, wishes)
                     speaks = speaks or _sign_of_life(node.call, event, after.call, wishes)
                     if after.call.over:
                         break
-                wrong = self.judge(after) or crossing(self.line, node, after)
-            except (Wrong, FlowLoop) as error:
+                wrong = wrong or self.judge(after) or crossing(self.line, node, after)
+            except Wrong as error:
                 wrong = str(error)
+            except Exception as error:
+                # any error of the machine's is a thing found, and is told with the way there
+                wrong = f"the machine fails: {error!r}"
             if wrong:
                 self.fail(wrong, number, chance.events)
                 return
@@ -320,15 +369,16 @@ class _Search:
             if chance.sure and target != number:
                 self.sources.append(number)
                 self.targets.append(target)
-        if node.outside.foreground[0] == "Music" and not speaks:
+        if node.outside.on_hold and not speaks:
             self.fail("the caller hears music, and no timer will make us speak", number, ())
 
     def judge(self, node: Node) -> str:
         if node.call.over:
             return ending(node)
+        if set(node.call.awaited) - set(node.outside.ids()):
+            return "the call awaits an answer that can never come"
         if self.outside_scope(node.call):
-            left = ", ".join(node.outside.held())
-            return f"the call goes on elsewhere and still holds {left}" if left else ""
+            return leaving(node)
         return ""
 
     def find_traps(self) -> None:
@@ -367,8 +417,8 @@ def tell(line: Line, way: Iterable[Event]) -> Iterator[Turn]:
     for event in way:
         try:
             call, wishes = step(line, call, event)
-        except FlowLoop as error:
-            yield Turn(event, (), f"goes round in a circle: {error}")
+        except Exception as error:
+            yield Turn(event, (), f"fails: {error!r}")
             return
         yield Turn(event, wishes, call.where if not call.over else "")
         if call.over:
@@ -378,7 +428,8 @@ def tell(line: Line, way: Iterable[Event]) -> Iterator[Turn]:
 def reach(line: Line, offer: Offered, flow: str, most: int = 20_000) -> tuple[Event, ...]:
     """The shortest way from a call's beginning into `flow`, everybody being polite. Raises
     NotReached."""
-    if flow not in line.flows:
+    wanted = {name.strip() for name in flow.split(">")}
+    if not wanted <= set(line.flows):
         raise NotReached(f"there is no flow '{flow}'")
     start = Node(Call(last_id=FIRST_ID), Outside())
     world = replace(World(), polite=True)
@@ -388,7 +439,7 @@ def reach(line: Line, offer: Offered, flow: str, most: int = 20_000) -> tuple[Ev
     waiting.append((first, (offer,)))
     while waiting and len(known) < most:
         node, way = waiting.popleft()
-        if any(frame.flow == flow for frame in node.call.frames):
+        if wanted <= {frame.flow for frame in node.call.frames}:
             return way
         for chance in chances(line, node.call, node.outside, world):
             after = node

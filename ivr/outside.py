@@ -21,10 +21,10 @@ from ivr.events import Event
 
 BACK = "back"
 """The feature by which an agent ends a hold; it is keyed on the agent's own leg."""
-NOTES = frozenset({"note"})
+NOTES = frozenset({"transfer_note"})
 """Kinds of `Keep` that are written for the agent, and no contact for a call-back."""
-ASKS_CONTACT = ("contact.", "message.intro", "person.")
-"""How prompts begin that ask for what a call-back needs."""
+MESSAGE, CONTACT = "message", "contact."
+"""What a recording is called that is a message, and how prompts begin that ask for a number."""
 
 
 class Wrong(Exception):
@@ -47,8 +47,9 @@ class Outside:
 
     `foreground` is what has the caller's ear: the kind of action and its id. `place` is the id of
     the waiting line it stands in, 0 if none. `bridge` is the id of a conversation that is not over,
-    0 if none; `ear` says that a feature code has given us the caller's ear meanwhile. `wished`,
-    `talked`, `kept`, `offered` say what has become of a wish for a person.
+    0 if none; `ear` says that a feature code has given us the caller's ear meanwhile. `wished`: the
+    caller wishes for a person; `served`: has talked to one, has left contact or been asked for it,
+    was told that nothing can be kept, or ops end the call.
     """
 
     foreground: tuple[str, int] = ("", 0)
@@ -61,15 +62,12 @@ class Outside:
     legs: tuple[Leg, ...] = ()
     bridge: int = 0
     ear: bool = False
-    gone_agent: str = ""
     references: tuple[str, ...] = ()
     answered: bool = False
     gone: bool = False
     ended: bool = False
     wished: bool = False
-    talked: bool = False
-    kept: bool = False
-    offered: bool = False
+    served: bool = False
 
     # -- what it comes to
 
@@ -92,9 +90,9 @@ class Outside:
             tuple([names[number] for number in self.surveys]),
             (names.get(self.place, 0), names.get(self.bridge, 0), self.ear),
             tuple([(names[leg.id], leg.agent, leg.stage) for leg in self.legs]),
-            (self.claims, self.gone_agent, self.references),
+            (self.claims, self.references),
             (self.answered, self.gone, self.ended),
-            (self.wished, self.talked, self.kept, self.offered),
+            (self.wished, self.served),
         )
 
     def held(self) -> Iterator[str]:
@@ -119,9 +117,9 @@ class Outside:
         return tuple(leg for leg in self.legs if leg.stage != "gone")
 
     @property
-    def waiting(self) -> bool:
-        """Whether the caller hears music, or nothing."""
-        return not self.gone and self.foreground[0] in ("Music", "") and self.answered
+    def on_hold(self) -> bool:
+        """Whether the caller hears music, and for no short moment."""
+        return self.foreground[0] == "Music" and not self.keeps and not self.surveys
 
     # -- what was asked for
 
@@ -143,7 +141,7 @@ class Outside:
             case actions.Keep(id=number, kind=kind):
                 return replace(self, keeps=(*self.keeps, (number, kind)))
             case actions.Survey(id=number):
-                return replace(self, surveys=(*self.surveys, number), wished=True)
+                return replace(self, surveys=(*self.surveys, number), wished=True, served=False)
             case _:
                 return self._people(action)
 
@@ -166,8 +164,10 @@ class Outside:
                 return after._bridged(number, action.id)
             case actions.HangUp():
                 return replace(after, foreground=("", 0), ended=True, bridge=0)
-            case actions.Say(prompt=prompt) if prompt.startswith(ASKS_CONTACT):
-                return replace(after, offered=after.offered or after.wished)
+            case actions.Record(what=what) if what == MESSAGE:
+                return replace(after, served=self.served or self.wished)
+            case actions.Say(prompt=prompt) if prompt.startswith(CONTACT):
+                return replace(after, served=self.served or self.wished)
             case _:
                 return after
 
@@ -188,7 +188,7 @@ class Outside:
             case actions.JoinLine(id=number):
                 if self.place:
                     raise Wrong("JoinLine by one who stands in a line")
-                return replace(self, place=number, wished=True)
+                return replace(self, place=number, wished=True, served=False)
             case actions.LeaveLine(id=number):
                 if number != self.place or not number:
                     raise Wrong("LeaveLine by one who does not stand in this line")
@@ -225,7 +225,7 @@ class Outside:
             raise Wrong("RingAgent before its note is stored")
         if self.living():
             raise Wrong("RingAgent while another phone rings for this call")
-        return replace(self, legs=(*self.legs, Leg(action.id, action.agent)), gone_agent="")
+        return replace(self, legs=(*self.legs, Leg(action.id, action.agent)))
 
     # -- what happened
 
@@ -234,15 +234,17 @@ class Outside:
         match event:
             case events.HungUp():
                 return replace(self, gone=True, foreground=("", 0), bridge=0, ear=False)
+            case events.EndAsked():
+                return replace(self, served=True)
             case events.AgentGone(agent=agent):
                 legs = tuple(
                     replace(leg, stage="gone") if leg.agent == agent else leg for leg in self.legs
                 )
-                return replace(self, legs=legs, gone_agent="")
+                return replace(self, legs=legs)
             case events.FeatureAsked(feature=feature):
                 if feature == BACK:
                     return self
-                return replace(self, ear=True, foreground=("", 0))
+                return replace(self, ear=True, foreground=("", 0), served=True)
             case events.Answer():
                 return self._answered(event)
             case _:
@@ -261,15 +263,17 @@ class Outside:
             case events.Found() | events.NotFound() | events.LookupFailed():
                 return replace(after, lookups=_without(self.lookups, number, "a lookup"))
             case events.Stored(reference=reference):
-                kind = dict(self.keeps)[number]
+                noted = (reference,) if dict(self.keeps)[number] in NOTES else ()
                 return replace(
                     after,
                     keeps=_without(self.keeps, number, "a keep"),
-                    references=tuple(sorted({*self.references, reference})),
-                    kept=self.kept or (self.wished and kind not in NOTES),
+                    references=tuple(sorted({*self.references, *noted})),
+                    served=self.served or (self.wished and not noted),
                 )
             case events.StoreFailed():
-                return replace(after, keeps=_without(self.keeps, number, "a keep"))
+                # the caller is told that nothing can be kept
+                told = self.served or self.wished
+                return replace(after, keeps=_without(self.keeps, number, "a keep"), served=told)
             case events.Surveyed():
                 return replace(after, surveys=tuple(n for n in self.surveys if n != number))
             case events.Unstaffed():
@@ -292,20 +296,18 @@ class Outside:
         return replace(self, legs=legs)
 
     def _over(self, reason: str) -> Outside:
-        """The conversation is over; that the agent is gone may yet be told once more."""
-        agent = next((leg.agent for leg in self.legs if leg.stage == "bridged"), "")
+        """The conversation is over, and the agent is on the phone no more."""
         legs = tuple(
             replace(leg, stage="gone") if leg.stage == "bridged" else leg for leg in self.legs
         )
-        talked = self.talked or reason == "agent"
+        served = self.served or reason == "agent"
         return replace(
             self,
             bridge=0,
             ear=False,
             foreground=("", 0),
             legs=legs,
-            talked=talked,
-            gone_agent=agent,
+            served=served,
         )
 
 
