@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -101,6 +101,7 @@ class Driver:
         self.threshold = house.threshold
         self.channel = Channel(session, self, self.post)
         self.channel.on_voice = self._voice
+        self.on_note: Callable[[str, str], None] = lambda key, value: None
         self._visits: list[Channel] = []
 
     # -- what others may know and ask
@@ -296,7 +297,9 @@ class Driver:
                 people.cancel(self._fold.call, wish)
             case actions.Release():
                 people.release(self._fold.call, self.line, wish)
-            case actions.Note() | actions.Ignored():
+            case actions.Note(key=key, value=value):
+                self.on_note(key, value)
+            case actions.Ignored():
                 pass
 
     def _timer_fired(self, number: int) -> None:

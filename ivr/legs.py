@@ -11,6 +11,8 @@ Rules this module keeps:
   rang), unreachable (no channel at all, or it never rang), dropped (picked up, and gone without a
   word). The two events that tell of it come in any order.
 - A leg that nothing is heard of (the manager is lost) fails by itself.
+- Who refuses, or presses nothing, is told of at once, while the agent still hears a short word; a
+  phone is rung again only when it has been hung up.
 - Only the name of a phone from the line's own file becomes part of a dial string.
 - Lengths are in seconds.
 """
@@ -20,6 +22,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 import structlog
@@ -45,6 +48,8 @@ if TYPE_CHECKING:
 
 CONTEXT = "sansheng-agent"
 """Where the dialplan takes a phone that was picked up."""
+ACCEPTED = "accepted"
+"""The verdict that the flow of a leg notes when the agent takes the call; else refused, no_key."""
 SETTLE = 0.2
 """How long the word of a channel's end may come after the word that the ringing has failed."""
 SILENT = 5.0
@@ -142,6 +147,10 @@ class Legs:
         }
         bell = self._service.bell
         try:
+            await self._hung_up_before(leg)
+            if leg.cancelled:
+                self._gone(leg)
+                return
             if bell is None:
                 raise ManagerDown("there is no manager")
             await bell.action("Originate", headers)
@@ -149,6 +158,14 @@ class Legs:
             log.error("a phone cannot be rung", phone=leg.phone, why=str(error))
             self._fail(leg, "failed")
             self._gone(leg)
+
+    async def _hung_up_before(self, leg: Leg) -> None:
+        """This phone may still be in the last moments of the leg before."""
+        for _ in range(TRIES):
+            before = takewhile(lambda one: one is not leg, self._by_id.values())
+            if not any(one.phone == leg.phone and not one.over for one in before):
+                return
+            await self._service.clock.sleep(AGAIN)
 
     def _silent(self, leg: Leg) -> None:
         """Nothing was heard of a phone for longer than it may ring."""
@@ -209,6 +226,7 @@ class Legs:
             return
         leg.answered, leg.session = True, session
         one = self._driver(leg, session)
+        one.on_note = lambda key, value: self._noted(leg, key, value)
         service.drivers[one.channel.name] = one
         leg.post(AgentAnswered(leg.wish.id))
         try:
@@ -217,13 +235,16 @@ class Legs:
             leg.session = None
             del service.drivers[one.channel.name]
             verdict = one.row.record.get("verdict", "")
-            if verdict == "accepted" and not (leg.over or session.hung_up):
+            if verdict == ACCEPTED and not (leg.over or session.hung_up):
                 self._accept(leg)
             else:
-                reason = verdict if verdict in ("refused", "no_key") else "dropped"
-                self._fail(leg, reason)
+                self._fail(leg, "dropped")  # unless more has been told already
                 if leg.over:
                     self._gone(leg)
+
+    def _noted(self, leg: Leg, key: str, value: str) -> None:
+        if key == "verdict" and value != ACCEPTED:
+            self._fail(leg, value)
 
     def _driver(self, leg: Leg, session: Session) -> Driver:
         service, now = self._service, self._service.clock.utc()

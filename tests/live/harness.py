@@ -32,7 +32,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from ivr import control, dialplan, hotlines, masters, messages, replay, scenario
+from ivr import control, dialplan, hotlines, masters, messages, plan, replay, scenario
 from ivr.ear import Ear
 from ivr.hotlines import Hotlines
 from ivr.journal import Entry
@@ -246,6 +246,7 @@ class Stage:
             path("maintenance.kept"),
             path("closing.goodbye"),
             people=tuple(people),
+            features=() if people else plan.codes(self.hotlines.lines[hotline]),
         )
 
     def _ring_late(self) -> None:

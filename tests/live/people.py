@@ -1,0 +1,373 @@
+"""Our own people on real phones, and callers who want them: what the live tests of transfers share.
+
+Rules this module keeps:
+
+- An office is one stage whose line `xjca` rings after a second, has agents 801 to 820, and calls
+  nobody at home: each agent's phone is a real one that does what its plan says, ring after ring.
+- A caller who keys a staff number gets that agent and nobody else, so that many cases run side
+  by side.
+- Who talks can be heard: an agent is a tone of 440 Hz, a caller one of 660 Hz.
+- Judged is what was heard and what was written down; the service's own word only says when to act.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import socket
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from harness import Stage, free_port
+from sqlalchemy import select
+
+from ivr import tables
+from ivr.agents import Agents
+from ivr.clock import SystemClock
+from ivr.ear import Heard
+from ivr.phone import Phone
+from ivr.phone_call import PhoneCall
+from ivr.rtp import RATE, Samples
+from ivr.store import Call
+
+AGENTS = tuple(str(number) for number in range(801, 821))
+ANYBODY = AGENTS[-4:]
+"""Those whom a caller gets who asks for nobody by number; all others have to be asked for."""
+AGENT, CALLER = 440, 660
+"""Hz of their voices."""
+STEP = 0.02
+"""Seconds of sound that are looked at at once."""
+
+Does = Callable[[PhoneCall], Awaitable[None]]
+"""What an agent does when the phone rings."""
+
+
+# ---------------------------------------------------------------- what agents do
+
+
+def voice(pitch: int, seconds: float = 60.0) -> Samples:
+    """Somebody who talks."""
+    when = np.arange(round(seconds * RATE)) / RATE
+    return (3000 * np.sin(2 * np.pi * pitch * when)).astype(np.int16)
+
+
+def takes(talk: float | None = None, key: float = 1.0, after: float = 0.3) -> Does:
+    """Picks up, presses 1 after `key` seconds, and talks for so long; None: until hung up on."""
+
+    async def does(call: PhoneCall) -> None:
+        await picks_up(call, after)
+        await asyncio.sleep(key)
+        (pressed,) = call.press("1")
+        await pressed.done()
+        call.play(voice(AGENT), "talk")
+        if talk is not None:
+            await asyncio.sleep(talk)
+            await call.hang_up()
+
+    return does
+
+
+def refuses(key: float = 1.0) -> Does:
+    async def does(call: PhoneCall) -> None:
+        await picks_up(call)
+        await asyncio.sleep(key)
+        call.press("2")
+
+    return does
+
+
+def drops(after: float = 0.0) -> Does:
+    """Picks up and hangs up, after so long."""
+
+    async def does(call: PhoneCall) -> None:
+        await picks_up(call)
+        await asyncio.sleep(after)
+        await call.hang_up()
+
+    return does
+
+
+async def only_listens(call: PhoneCall) -> None:
+    await picks_up(call)
+
+
+async def lets_it_ring(call: PhoneCall) -> None:
+    call.ring()
+
+
+async def is_busy(call: PhoneCall) -> None:
+    call.refuse(486)
+
+
+async def declines(call: PhoneCall) -> None:
+    call.ring()
+    await asyncio.sleep(0.3)
+    call.refuse(603)
+
+
+async def picks_up(call: PhoneCall, after: float = 0.3) -> None:
+    call.ring()
+    await asyncio.sleep(after)
+    call.answer()
+
+
+@dataclass
+class Desk:
+    """One agent's phone. `plan` is what it does at successive rings, then for ever the last."""
+
+    number: str
+    port: int
+    phone: Phone | None = None
+    plan: deque[Does] = field(default_factory=lambda: deque([lets_it_ring]))
+    rings: list[PhoneCall] = field(default_factory=list)
+    at_once: int = 0
+    """The most calls that this phone has had at once."""
+
+    async def open(self) -> None:
+        self.phone = await Phone.open(port=self.port, user=self.number)
+        self.phone.on_invite = self._rung
+
+    async def _rung(self, call: PhoneCall) -> None:
+        self.rings.append(call)
+        assert self.phone is not None
+        self.at_once = max(self.at_once, len(self.phone.calls))
+        does = self.plan.popleft() if len(self.plan) > 1 else self.plan[0]
+        await does(call)
+
+
+# ---------------------------------------------------------------- what the service says
+
+
+class Watch:
+    """What the service says it does; only to know when to act, never to judge by."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self.rows: list[tuple[float, dict[str, Any]]] = []
+        self._news = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        self._reading = asyncio.create_task(self._read())
+        async with asyncio.timeout(5):
+            while not self.rows:
+                await self._more()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._reading.cancel()
+        with contextlib.suppress(asyncio.CancelledError, ConnectionError):
+            await self._reading
+
+    async def _read(self) -> None:
+        async for row in self._stage.watch():
+            self.rows.append((time.monotonic(), row))
+            self._news.set()
+
+    async def _more(self) -> None:
+        self._news.clear()
+        await self._news.wait()
+
+    async def until(
+        self, caller: str, what: str, prompt: str = "", within: float = 30.0, times: int = 1
+    ) -> float:
+        """When this call did this for the first (second, …) time, in monotonic seconds."""
+        place = seen = 0
+        async with asyncio.timeout(within):
+            while True:
+                for when, row in self.rows[place:]:
+                    place += 1
+                    if (row.get("caller"), row["what"]) != (caller, what):
+                        continue
+                    if not prompt or row.get("prompt") == prompt:
+                        seen += 1
+                        if seen == times:
+                            return when
+                await self._more()
+
+
+# ---------------------------------------------------------------- the office
+
+
+def staffed(root: Path) -> None:
+    """The data root of an office."""
+    file = root / "flows/hotlines/xjca.yaml"
+    text = file.read_text("utf-8").replace("{cycle: 5 s,", "{cycle: 1 s,")
+    rows = "".join(
+        f'  - {{staff_number: "{one}", phone: "{one}", title: 客服, '
+        f"departments: [{'service' if one in ANYBODY else 'expert'}]}}\n"
+        for one in AGENTS
+    )
+    text = re.sub(r"(?m)^agents:\n(  - .*\n)+", f"agents:\n{rows}", text)
+    text = re.sub(
+        r"(?m)^transfer: .*$",
+        "transfer: {department: service, ring: 5 s, limit: 10 min, wrap_up: 1 s, misses: 2, "
+        "attempts: 5, hold_limit: 5 min}",
+        text,
+    )
+    file.write_text(text, "utf-8")
+
+
+class Office:
+    """A stage, its agents' phones, and a phone that places callers' calls."""
+
+    def __init__(
+        self,
+        directory: Path,
+        desks: Iterable[str] = AGENTS,
+        unplugged: Iterable[str] = (),
+        **more: Any,
+    ) -> None:
+        self.desks = {one: Desk(one, free_port(socket.SOCK_DGRAM)) for one in desks}
+        ports = {one: desk.port for one, desk in self.desks.items()} | dict.fromkeys(unplugged, 0)
+        self.stage = Stage(directory, desks=ports, name="office", **{"change": staffed, **more})
+
+    async def __aenter__(self) -> Self:
+        await asyncio.to_thread(self.stage.__enter__)
+        for desk in self.desks.values():
+            await desk.open()
+        self.phone = await Phone.open()
+        self.watch = await Watch(self.stage).__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.watch.__aexit__()
+        for phone in (self.phone, *(desk.phone for desk in self.desks.values())):
+            if phone is not None:
+                await phone.close()
+        await asyncio.to_thread(self.stage.close)
+
+    # -- what the database says
+
+    def agents(self) -> dict[str, tuple[str, str, str]]:
+        """By phone: state, reason, and the call that holds it."""
+        with self.stage.store.read() as connection:
+            return {
+                row.phone: (row.state, row.reason, row.call_id or "")
+                for row in connection.execute(select(tables.agents))
+            }
+
+    def state(self, phone: str) -> str:
+        return self.agents()[phone][0]
+
+    def ready(self, *phones: str) -> None:
+        """These agents take calls from now on."""
+        people, now = Agents(self.stage.store, "test"), SystemClock().utc()
+        for phone in phones or self.desks:
+            people.set_ready(phone, "by the test", now)
+
+    def busy(self, *phones: str) -> None:
+        people, now = Agents(self.stage.store, "test"), SystemClock().utc()
+        for phone in phones:
+            people.set_busy(phone, "by the test", now)
+
+    def held(self) -> list[str]:
+        """Agents claimed and places taken: nothing, when no call is up."""
+        with self.stage.store.read() as connection:
+            waiting = connection.execute(
+                select(tables.places.c.id).where(tables.places.c.kind == "caller")
+            )
+            return [
+                *(
+                    f"{phone} held by {call}"
+                    for phone, (_, _, call) in self.agents().items()
+                    if call
+                ),
+                *(f"place {row.id}" for row in waiting),
+            ]
+
+    def legs(self, call: Call) -> list[Call]:
+        """The legs of a call, in their order."""
+        with self.stage.store.read() as connection:
+            query = select(tables.calls).where(tables.calls.c.leg_of == call.id)
+            rows = connection.execute(query.order_by(tables.calls.c.offered_at))
+            return [Call(**row._mapping) for row in rows]
+
+    async def channels(self) -> int:
+        said = await asyncio.to_thread(self.stage.switch.cli, "core show channels count")
+        found = re.search(r"(\d+) active channel", said)
+        assert found is not None, said
+        return int(found[1])
+
+    async def at_rest(self, within: float = 5.0) -> None:
+        """Nobody is in any call: nothing is left of any in Asterisk, the service, the database."""
+        left: dict[str, Any] = {}
+        async with asyncio.timeout(within + 10):
+            deadline = time.monotonic() + within
+            while True:
+                left = {
+                    "channels": await self.channels(),
+                    "calls": await self.stage.ask(ask="live"),
+                    "held": self.held(),
+                }
+                if not any(left.values()):
+                    return
+                if time.monotonic() > deadline:
+                    raise AssertionError(f"something is left: {left}")
+                await asyncio.sleep(0.1)
+
+    # -- callers
+
+    async def wants(self, caller: str, agent: str = "", number: str = "1001") -> PhoneCall:
+        """A caller who is put through: to this agent, or to whoever is next."""
+        call = await self.stage.dial(self.phone, number, caller)
+        await self.watch.until(caller, "Say", "opening")
+        await asyncio.sleep(0.4)
+        if not agent:
+            call.press("0")
+            return call
+        call.press("7")
+        await self.watch.until(caller, "Say", "extension.ask")
+        await asyncio.sleep(0.3)
+        call.press(f"{agent}#")
+        return call
+
+
+# ---------------------------------------------------------------- what was heard
+
+
+def names(heard: Iterable[Heard], line: str = "xjca") -> list[str]:
+    """The prompts heard, without the line's name, digits left out."""
+    found = []
+    for one in heard:
+        name = next((n for n in one.names if n.startswith((f"{line}.", "common."))), one.name)
+        short = name.partition(".")[2]
+        if not short.startswith(("digit.", "count.")) and (not found or found[-1] != short):
+            found.append(short)
+    return found
+
+
+def talk(call: PhoneCall, pitch: int) -> list[tuple[float, float]]:
+    """When this voice was heard, as stretches in monotonic seconds."""
+    sound = call.heard.samples().astype(float)
+    step = round(STEP * RATE)
+    when = np.arange(step) / RATE
+    wave = np.exp(-2j * np.pi * pitch * when)
+    stretches: list[tuple[float, float]] = []
+    for place in range(0, len(sound) - step, step):
+        part = sound[place : place + step]
+        level = abs((part * wave).sum()) * 2 / step
+        power = np.sqrt((part**2).mean())
+        if level > 800 and level > 1.2 * power:
+            begin = call.heard.began + place / RATE
+            if stretches and begin - stretches[-1][1] < 0.1:
+                stretches[-1] = (stretches[-1][0], begin + STEP)
+            else:
+                stretches.append((begin, begin + STEP))
+    return [one for one in stretches if one[1] - one[0] >= 0.1]
+
+
+def pressed(call: PhoneCall, key: str) -> float:
+    """When we had pressed this key."""
+    return next(when for when, what in call.marks if what == f"press {key} ended")
