@@ -59,7 +59,10 @@ class Sender:
     async def _post(self, url: str, token: str, body: Mapping[str, Any]) -> str:
         headers = {}
         if token:
-            headers["Authorization"] = f"Bearer {self._environment.get(token, '')}"
+            value = self._environment.get(token, "")
+            if not value:
+                return f"the environment has no {token}"
+            headers["Authorization"] = f"Bearer {value}"
         if self._client is None:
             self._client = httpx.AsyncClient(follow_redirects=False, trust_env=False)
         with self._clock.busy("webhook"):
