@@ -235,6 +235,11 @@ class Agents:
                 moved = self._moved(connection, floor)
                 return replace(moved, claims=claims, unstaffed=unstaffed)
 
+    def beat(self, now: datetime) -> None:
+        """Say that this process lives; to be called every `BEAT`, whatever else it does."""
+        with self._lock, self._write() as connection:
+            self._beat(connection, now)
+
     def talking(self, call_id: str, now: datetime) -> None:
         """The agent claimed for this call talks to the caller now. Raises NotClaimed."""
         with self._lock, self._write() as connection:

@@ -20,7 +20,7 @@ from datetime import timedelta
 import structlog
 from sqlalchemy import func, select, update
 
-from ivr import intake, messages, store, tables
+from ivr import floor, intake, messages, store, tables
 from ivr.actions import Keep
 from ivr.agi import Session
 from ivr.channel import Taken
@@ -63,19 +63,27 @@ class Desk:
         self.waiting = False
         """Something was not finished at the last look, and will be soon."""
 
-    async def close_calls(self, system: str) -> None:
-        """Calls that were up when this service died are over; their records say so."""
+    async def close_calls(self, system: str, owner: str = "") -> bool:
+        """Calls that were up when a service died are over; their records say so. Those of
+        another that lives (one that is drained while we begin) are its own. True if there are
+        such calls, or if it could not be done: it is to be tried again. `owner` is this process.
+        """
+        now = self._clock.utc()
 
-        def work() -> int:
+        def work() -> tuple[int, bool]:
             calls = tables.calls.c
             last = (
                 select(func.coalesce(func.max(tables.journal.c.at_ms), 0))
                 .where(tables.journal.c.call_id == calls.id)
                 .scalar_subquery()
             )
+            up = calls.system == system, calls.ended_at.is_(None)
             query = select(calls.id, calls.offered_at, calls.ended_by, last.label("last")).where(
-                calls.system == system, calls.ended_at.is_(None)
+                *up,
+                calls.owner.not_in(floor.alive(now)),
+                (calls.owner == "") | (calls.owner != owner),
             )
+            others = select(calls.id).where(*up, calls.owner != owner).limit(1)
             with self._store.write() as connection:
                 rows = connection.execute(query).all()
                 for row in rows:
@@ -85,15 +93,16 @@ class Desk:
                         .where(calls.id == row.id)
                         .values(ended_at=ended_at, ended_by=row.ended_by or "us", problem=DIED)
                     )
-            return len(rows)
+                return len(rows), connection.execute(others).scalar() is not None
 
         try:
-            died = await self._clock.in_executor(work)
+            died, others = await self._clock.in_executor(work)
         except StorageFailed as error:
             log.error("calls of a service that died are not closed", why=str(error))
-        else:
-            if died:
-                log.warning("the service died while calls were up", calls=died)
+            return True
+        if died:
+            log.warning("a service died while calls were up", calls=died)
+        return others
 
     async def take(self, call: store.Call, what: str, slices: Sequence[str]) -> Taken:
         """Take a finished recording out of the spool. One that cannot be taken stays there."""
@@ -112,15 +121,16 @@ class Desk:
         quality = DAMAGED.get(row.quality, row.quality) or "silent"
         return Taken(row.reference or "", row.seconds, quality)
 
-    async def keep(self, call: store.Call, line: Line, wish: Keep) -> str:
-        """Keep what a call wishes; returns its reference. Raises StorageFailed, OSError."""
+    async def keep(self, call: store.Call, line: Line, wish: Keep) -> messages.Kept:
+        """Keep what a call wishes. Raises StorageFailed, OSError."""
         # by the hours that the call began with, whatever has been reloaded since
         hours, now = parse(line.document), self._clock.utc()
 
-        def work() -> str:
+        def work() -> messages.Kept:
             taken = tuple((name, self._again(call, value)) for name, value in wish.values)
             values = replace(wish, values=taken)
-            return messages.keep(self._store, call, values, hours, now, line.tickets)
+            rules, own = line.tickets, tuple(line.numbers)
+            return messages.keep(self._store, call, values, hours, now, rules, own)
 
         return await self._clock.in_executor(work)
 

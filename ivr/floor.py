@@ -50,7 +50,7 @@ UNCLAIMED: Mapping[str, Any] = {
 
 def read(connection: Connection, now: datetime, owner: str, callbacks: Collection[str]) -> Floor:
     """Everything as it is at this time, without the places of processes that have died."""
-    living = set(connection.execute(_living(now)).scalars()) | {owner}
+    living = set(connection.execute(alive(now)).scalars()) | {owner}
     phones = {row.phone: phone(row, now) for row in connection.execute(select(agents))}
     listed = [
         Seat(row.hotline, row.staff_number, row.phone, frozenset(row.departments))
@@ -109,13 +109,14 @@ def talk(connection: Connection, place: Place, now: datetime) -> float | None:
     return None if average is None else float(average) / 60
 
 
-def _living(now: datetime) -> Any:
+def alive(now: datetime) -> Any:
+    """The names of the processes that live."""
     return select(owners.c.name).where(owners.c.seen_at >= now - DEAD)
 
 
 def haunted(connection: Connection, now: datetime) -> bool:
     """Whether a process that has died still holds something."""
-    living = _living(now)
+    living = alive(now)
     queries = (
         select(agents.c.phone).where(agents.c.owner.not_in(living)),
         select(places.c.id).where(places.c.owner.not_in(living)),
@@ -260,7 +261,7 @@ def passed(connection: Connection, place: str | None, phone: str, now: datetime)
 def bury(connection: Connection, now: datetime) -> None:
     """Free what processes hold that have died. An agent who was talking may still be: that one
     wraps up first. The place of a call-back is kept for whoever serves it next."""
-    living = _living(now)
+    living = alive(now)
     for row in connection.execute(select(agents).where(agents.c.owner.not_in(living))).all():
         outcome = "talked" if row.state == TALKING else "free"
         unclaim(connection, row, outcome, Transfer(), now, "the process that held it has died")

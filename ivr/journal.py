@@ -23,7 +23,7 @@ import re
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
@@ -118,7 +118,7 @@ class _Barrier:
 
 
 class Writer:
-    """The journal of a process that serves calls: one thread, one database.
+    """The journal of a process that serves calls (`owner`): one thread, one database.
 
     `append` and `committed` belong to the event loop's thread. `trouble` says what is wrong with
     storage, and is empty when all is well. `written` counts the rows committed.
@@ -132,12 +132,14 @@ class Writer:
         limit: int = LIMIT,
         linger: float = LINGER,
         batch: int = BATCH,
+        owner: str = "",
     ) -> None:
         self.trouble = ""
         self.written = 0
         self.batches = 0
         self._store = store
         self._clock = clock
+        self._owner = owner
         self._limit, self._linger, self._batch = limit, linger, batch
         self._appended = 0
         self._settled = 0  # written, or refused
@@ -249,7 +251,7 @@ class Writer:
         """One transaction. Returns the rows that no storage would take, and why."""
         try:
             with self._store.engine.begin() as connection:
-                write(connection, rows)
+                write(connection, rows, self._owner)
         except Exception as error:
             why = _fault(error)
             log.error("a row cannot be written; the batch goes in one by one", reason=why)
@@ -262,7 +264,7 @@ class Writer:
             for row in _ordered(rows):
                 try:
                     with connection.begin_nested():
-                        write(connection, [row])
+                        write(connection, [row], self._owner)
                 except Exception as error:
                     refused.append((row, _fault(error)))
         return refused
@@ -333,9 +335,9 @@ def _ordered(rows: Iterable[Item]) -> list[Item]:
     return sorted(rows, key=lambda row: _ORDER[type(row)])
 
 
-def write(connection: Connection, rows: Iterable[Item]) -> None:
-    """Write rows within a transaction. Of several states of one call the last one counts; a
-    version or message that is there already stays as it is."""
+def write(connection: Connection, rows: Iterable[Item], owner: str = "") -> None:
+    """Write rows within a transaction, as the process `owner`. Of several states of one call the
+    last one counts; a version or message that is there already stays as it is."""
     entries: list[dict[str, Any]] = []
     last: dict[str, Call] = {}
     others: list[Item] = []
@@ -353,7 +355,7 @@ def write(connection: Connection, rows: Iterable[Item]) -> None:
                 }
             )
         elif isinstance(row, Call):
-            last[row.id] = row
+            last[row.id] = replace(row, owner=owner)
         else:
             others.append(row)
     for kind in (Version, Call, Recording, Contact):

@@ -27,7 +27,7 @@ import structlog
 import uvloop
 
 from ivr import actions, control, hotlines, lookup, lookup_settings, masters, store
-from ivr.agents import Agents
+from ivr.agents import BEAT, Agents
 from ivr.announcing import Announcer
 from ivr.chain import Witness
 from ivr.clock import Clock, SystemClock
@@ -129,7 +129,8 @@ async def _serve(settings: Settings, loaded: Hotlines, database: Store) -> None:
         clock = SystemClock()
         ending.callback(database.close)
         ending.callback(clock.close)
-        journal = Writer(database, clock=clock)
+        owner = f"{settings.system}-{secrets.token_hex(8)}"
+        journal = Writer(database, clock=clock, owner=owner)
         ending.push_async_callback(lambda: clock.in_executor(journal.close))
         spool = Spool(
             database, spool=settings.service_spool, folder=settings.recordings, utc=clock.utc
@@ -158,8 +159,10 @@ async def _serve(settings: Settings, loaded: Hotlines, database: Store) -> None:
         # a second service started by mistake must find the port taken before it touches anything
         service.bind(host, port)
         await clock.in_executor(lending.clear)
-        await desk.close_calls(settings.system)
-        people = Switchboard(service, Agents(database, f"{settings.system}-{secrets.token_hex(8)}"))
+        agents = Agents(database, owner)
+        _beside(ending, _live(clock, agents))
+        _beside(ending, _close_calls(clock, desk, settings.system, owner))
+        people = Switchboard(service, agents)
         people.connect()
         people.sync(loaded.lines)
         ending.push_async_callback(people.close)
@@ -186,6 +189,26 @@ async def _serve(settings: Settings, loaded: Hotlines, database: Store) -> None:
         stopping.clear()
         await _drain(settings, service, stopping)
     log.info("stopped")
+
+
+async def _live(clock: Clock, agents: Agents) -> None:
+    """Say that this process lives, as long as it does: what it holds is its own."""
+    failing = False
+    while True:
+        try:
+            await clock.in_executor(agents.beat, clock.utc())
+            failing = False
+        except store.StorageFailed as error:
+            if not failing:
+                log.error("other processes cannot see that this one lives", why=str(error))
+            failing = True
+        await clock.sleep(BEAT.total_seconds())
+
+
+async def _close_calls(clock: Clock, desk: Desk, system: str, owner: str) -> None:
+    """Calls of a service that died are over; one that only drains is waited for."""
+    while await desk.close_calls(system, owner):
+        await clock.sleep(SOON)
 
 
 async def _close_lookups(service: Service) -> None:

@@ -72,7 +72,7 @@ class Call:
     in milliseconds. `ended_by` is caller, us or ops, empty while the call lasts. `record` is
     what the flow noted. `problem` says in words what went wrong with us, empty if nothing did.
     `leg_of` is the id of the call for whose sake we rang one of our own phones; empty for a call
-    of a caller.
+    of a caller. `owner` is the process that has the call, written by its journal.
     """
 
     id: str
@@ -90,6 +90,7 @@ class Call:
     record: Mapping[str, str] = field(default_factory=dict)
     problem: str = ""
     leg_of: str = ""
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)

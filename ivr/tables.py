@@ -133,6 +133,8 @@ calls = Table(
     Column("problem", Words, nullable=False),
     # the call for whose sake one of our own phones was rung; empty for a caller's own call
     Column("leg_of", Words(200), nullable=False, server_default=""),
+    # the process that has the call; empty for calls from before there were several
+    Column("owner", Words(80), nullable=False, server_default=""),
     UniqueConstraint("system", "uniqueid"),
     Index(None, "offered_at"),
     Index(None, "hotline", "offered_at"),

@@ -7,12 +7,14 @@ import re
 import sqlite3
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from ivr import actions, messages, replay, sound, stimuli, store
+from ivr import actions, floor, messages, replay, sound, stimuli, store
+from ivr.agents import Agents
 from ivr.agi import Reply
 from ivr.clock import SystemClock
 from ivr.desk import Desk
@@ -27,6 +29,7 @@ class Office:
     """A desk with a real database and a real spool."""
 
     database: store.Store
+    clock: SystemClock
     desk: Desk
     spool: Path
     call: store.Call
@@ -50,7 +53,7 @@ def office(tmp_path: Path, loaded: Hotlines, monkeypatch: pytest.MonkeyPatch) ->
     with database.write() as connection:
         write(connection, [call])
     desk = Desk(database, shelf, clock)
-    yield Office(database, desk, spool, call)
+    yield Office(database, clock, desk, spool, call)
     clock.close()
     database.close()
 
@@ -93,6 +96,36 @@ async def test_calls_that_were_up_when_the_service_died_are_closed_once(office: 
     await office.desk.close_calls("fake")  # a locked database does not keep us from starting
     held.execute("ROLLBACK")
     held.close()
+
+
+async def test_calls_of_a_process_that_lives_are_its_own(office: Office) -> None:
+    """One service is drained while the next one begins: its calls go on."""
+    now, system = office.clock.utc(), office.call.system
+    with office.database.write() as connection:
+        write(connection, [replace(office.call, id="dead", uniqueid="2")], "died")
+        write(connection, [replace(office.call, id="up", uniqueid="3")], "drained")
+        write(connection, [replace(office.call, id="ours", uniqueid="4")], "ours")
+    Agents(office.database, "died").beat(now - floor.DEAD - timedelta(seconds=1))
+    Agents(office.database, "drained").beat(now)
+
+    async def closed() -> list[str]:
+        rows = {row.id: row for row in replay.calls(office.database)}
+        return sorted(name for name, row in rows.items() if row.ended_at is not None)
+
+    assert await office.desk.close_calls(system, "ours")  # to be tried again
+    assert await closed() == ["dead", office.call.id]
+    Agents(office.database, "drained").beat(now - floor.DEAD - timedelta(seconds=1))
+    assert not await office.desk.close_calls(system, "ours")
+    assert await closed() == ["dead", office.call.id, "up"]
+
+
+async def test_a_call_closed_too_soon_is_put_right_by_its_own_process(office: Office) -> None:
+    """It was cut off from the database for so long that it seemed dead."""
+    await office.desk.close_calls("fake", "ours")
+    with office.database.write() as connection:
+        write(connection, [replace(office.call, rung_ms=5)], "theirs")
+    row = replay.call(office.database, office.call.id)
+    assert (row.ended_at, row.problem, row.owner) == (None, "", "theirs")
 
 
 class NoNotes:
