@@ -166,6 +166,12 @@ def _shared(
 
 # ---------------------------------------------------------------- for people
 
+SHOWN = (
+    *("PickUp", "Music", "Record", "LookUp", "Keep", "HangUp"),
+    *("JoinLine", "LeaveLine", "RingAgent", "CancelRing", "Bridge", "Resume", "BridgeOver"),
+)
+"""What is shown of the rest, by name."""
+
 
 def tell(one: Scenario, outcome: Outcome, loaded: Hotlines, out: Console) -> None:
     """The call as a play: who says what, when."""
@@ -185,5 +191,8 @@ def tell(one: Scenario, outcome: Outcome, loaded: Hotlines, out: Console) -> Non
             show(f"{moment.at:8.2f}  [green]{words}[/]  [dim]{what.prompt}[/]")  # type: ignore[union-attr]
         elif name in ("Key", "Voice", "HungUp", "Noise", "EndAsked"):
             show(f"{moment.at:8.2f}  [yellow]caller: {name} {getattr(what, 'digit', '')}[/]")
-        elif name in ("Music", "Record", "LookUp", "Keep", "HangUp", "PickUp"):
+        elif name in ("AgentAnswered", "AgentAccepted", "AgentFailed", "AgentGone", "FeatureAsked"):
+            how = getattr(what, "reason", "") or getattr(what, "feature", "")
+            show(f"{moment.at:8.2f}  [magenta]agent: {name} {how}[/]")
+        elif name in SHOWN:
             show(f"{moment.at:8.2f}  [blue]{name}[/]")

@@ -156,8 +156,10 @@ class Transfer(Activity):
                 turn.hear_out()
                 return replace(memory, spoke=False)
             case Said() | Unplayable() | HeardOut():
-                turn.music(self.music)
-                return self._go_on(turn, replace(memory, quiet=True))
+                memory = replace(memory, quiet=True)
+                if not self._due(memory):
+                    turn.music(self.music)
+                return self._go_on(turn, memory)
             case TimerFired(id=number) if number == memory.limit:
                 memory = replace(memory, overdue=True)
                 return self._go_on(turn, replace(memory, result=memory.result or TOO_LONG))
@@ -190,11 +192,15 @@ class Transfer(Activity):
                 turn.ignore("unhandled")
         return memory
 
-    def _go_on(self, turn: Turn, memory: TransferMemory) -> TransferMemory:
-        """Go on with what this wait has come to, unless something is still being said. A wait
-        that is over otherwise lets an agent who is being tried decide first."""
+    def _due(self, memory: TransferMemory) -> bool:
+        """Whether this wait has come to something, and nothing is still being said. A wait that is
+        over by the clock lets an agent who is being tried decide first."""
         tried = memory.ring and memory.result != ACCEPTED
-        if not memory.result or not memory.quiet or tried:
+        return bool(memory.result) and memory.quiet and not tried
+
+    def _go_on(self, turn: Turn, memory: TransferMemory) -> TransferMemory:
+        """Go on with what this wait has come to, if that is due."""
+        if not self._due(memory):
             return memory
         turn.fire(memory.result)
         return replace(memory, handed=memory.result == ACCEPTED)
