@@ -211,8 +211,9 @@ class Keep(Activity):
 
     def handle(self, turn: Turn, memory: Memory, event: Event) -> Memory:
         match event:
-            case Stored(reference=reference):
+            case Stored(reference=reference, promised=promised):
                 turn.set("reference", reference)
+                turn.set("refused", "" if promised else "yes")
                 turn.fire("kept")
             case StoreFailed():
                 turn.fire("lost")

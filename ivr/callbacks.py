@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -98,12 +98,30 @@ class Callbacks:
         self.dialler = Dialler(service)
         self.owner = switchboard.agents.owner
         self._running: dict[str, Running] = {}
-        self._left: set[str] = set()
         self._placed: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._nudged = asyncio.Event()
-        switchboard.callbacks = self.lines
-        switchboard.on_callback = self.claimed
+
+    def connect(self) -> None:
+        """From now on the switchboard's claims for call-backs come here, and what Asterisk says
+        of calls out."""
+        service, phones, caller_of = self._service, self._service.on_phones, self._service.caller_of
+
+        def event(headers: Mapping[str, str]) -> None:
+            phones(headers)
+            self.dialler.event(headers)
+
+        service.on_phones = event
+        service.caller_of = lambda uniqueid: self._call_of(caller_of(uniqueid))
+        service.other_scripts = {**service.other_scripts, "callback": self.reached}
+        self._switchboard.callbacks = self.lines
+        self._switchboard.on_callback = self.claimed
+
+    def _call_of(self, claimed: str) -> str:
+        """The call for which an agent was claimed: a call-back's goes by another name."""
+        for one in self._running.values():
+            if one.pseudo.id == claimed:
+                return one.attempt.call_id
+        return claimed
 
     @property
     def busy(self) -> int:
@@ -121,17 +139,7 @@ class Callbacks:
                 log.warning("promises cannot be seen to; trying again", why=str(error))
             except Exception:
                 log.exception("promises cannot be seen to, by an error of ours; trying again")
-            await self._pause()
-
-    async def _pause(self) -> None:
-        timer = self._clock.call_later(LOOK, self._nudged.set)
-        await self._nudged.wait()
-        self._nudged.clear()
-        timer.cancel()
-
-    def nudge(self) -> None:
-        """Something has changed (maintenance is over): look now."""
-        self._nudged.set()
+            await self._clock.sleep(LOOK)
 
     def lines(self) -> tuple[str, ...]:
         """The lines that may call people back at this moment."""

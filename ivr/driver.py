@@ -340,7 +340,7 @@ class Driver:
         with self.clock.busy("keeping"):
             try:
                 await self._house.journal.committed(call.id)
-                reference = await self._house.desk.keep(call, self.line, wish)
+                kept = await self._house.desk.keep(call, self.line, wish)
             except StorageFailed as error:
                 log.error("a message could not be kept", call=call.id, why=str(error))
                 self.post(StoreFailed(wish.id))
@@ -348,7 +348,7 @@ class Driver:
                 log.exception("a message could not be kept, by an error of ours", call=call.id)
                 self.post(StoreFailed(wish.id))
             else:
-                self.post(Stored(wish.id, reference))
+                self.post(Stored(wish.id, kept.reference, kept.promised))
 
     def _voice(self) -> None:
         self.post(Voice())

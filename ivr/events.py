@@ -181,9 +181,11 @@ class LookupFailed(Answer):
 
 @dataclass(frozen=True, slots=True)
 class Stored(Answer):
-    """What we asked to be kept is committed; it survives a crash. `reference` names it."""
+    """What we asked to be kept is committed; it survives a crash. `reference` names it.
+    `promised`: so is the promise that was to be made with it, if any was."""
 
     reference: str = ""
+    promised: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from ivr.flow import Line
 from ivr.hotlines import Hotlines
 from ivr.journal import MemoryJournal
 from ivr.manager import Manager
+from ivr.messages import Kept
 from ivr.serve import LookUps
 from ivr.server import Service
 
@@ -136,6 +137,6 @@ class FakeLine:
         begin, end, quality = voices[-1].start, voices[-1].end, voices[-1].quality
         return Taken(f"recording-{len(voices)}", end - begin, quality)
 
-    async def keep(self, call: store.Call, line: Line, wish: actions.Keep) -> str:
+    async def keep(self, call: store.Call, line: Line, wish: actions.Keep) -> Kept:
         """Kept until the call is over."""
-        return str(wish.id)
+        return Kept(str(wish.id))

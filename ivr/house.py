@@ -23,6 +23,7 @@ from ivr.journal import Journal
 
 if TYPE_CHECKING:
     from ivr.driver import Driver
+    from ivr.messages import Kept
 
 Post = Callable[[Event], None]
 """How a call is told that something happened."""
@@ -32,7 +33,7 @@ class Desk(Protocol):
     """Who takes recordings out of the spool and keeps messages."""
 
     async def take(self, call: store.Call, what: str, slices: Sequence[str]) -> Taken: ...
-    async def keep(self, call: store.Call, line: Line, wish: actions.Keep) -> str: ...
+    async def keep(self, call: store.Call, line: Line, wish: actions.Keep) -> Kept: ...
 
 
 class Lender(Protocol):

@@ -6,6 +6,8 @@ Rules this module keeps:
   the same message, however often it is tried.
 - Its due time is reckoned from the promise that the line makes, when it is made.
 - It opens its ticket in the same transaction (`ivr.tickets`): there is never one without the other.
+- What it promises is a promise to call back (`ivr.promises`), made in the same transaction. A
+  number that is not promised a call has no due time.
 - A message belongs to whoever claims it first; two processes never get the same one.
 - What blocks says so: on an event loop it goes through `clock.in_executor`.
 
@@ -15,10 +17,13 @@ Serves XJCA-6.4d, LKL-4.3, EMS-10, EMS-15, EMS-16, TEL-2.5a, INF-4, WRK-3.2.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import select, update
 
+from ivr import promises
 from ivr.actions import Keep
 from ivr.directory import normal
 from ivr.hours import Hours
@@ -70,24 +75,46 @@ def kept(
     )
 
 
-def keep(
-    store: Store, call: Call, wish: Keep, hours: Hours, at: datetime, rules: Rules | None = None
-) -> str:
-    """Keep what a call wishes; blocks until it is committed. Returns its reference.
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What was kept: its reference, and whether what was to be promised with it is promised."""
 
-    `rules` say what becomes of the message's ticket. Raises StorageFailed. The call itself must
-    be committed before.
+    reference: str
+    promised: bool = True
+
+
+def keep(
+    store: Store,
+    call: Call,
+    wish: Keep,
+    hours: Hours,
+    at: datetime,
+    rules: Rules | None = None,
+    own: Collection[str] = (),
+) -> Kept:
+    """Keep what a call wishes; blocks until it is committed.
+
+    `rules` say what becomes of the message's ticket, `own` are our own numbers. Raises
+    StorageFailed. The call itself must be committed before.
     """
+    rules = rules or Rules()
     recording = dict(wish.values).get("recording", "")
     with store.write() as connection:
         seconds = connection.execute(
             select(recordings.c.seconds).where(recordings.c.reference == recording)
         ).scalar()
         row = kept(call, wish, hours, at, seconds or 0.0)
-        write_rows(connection, type(row), [row])
-        if isinstance(row, Message):
-            open_(connection, row, Terms(rules or Rules(), hours), at)
-    return row.id if isinstance(row, Message) else f"{row.hotline}/{row.number}"
+        if isinstance(row, Contact):
+            write_rows(connection, Contact, [row])
+            return Kept(f"{row.hotline}/{row.number}")
+        promised = row.due_at is None or not promises.refused(connection, row, own, hours)
+        if not promised and row.contact:
+            row = replace(row, within="", due_at=None)
+        write_rows(connection, Message, [row])
+        open_(connection, row, Terms(rules, hours), at)
+        if promised and row.due_at is not None:
+            promises.make(connection, row, rules.rule(row.kind).owner)
+        return Kept(row.id, promised)
 
 
 def claim(store: Store, message: str, state: str = "taken", expected: str = "new") -> bool:

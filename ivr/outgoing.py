@@ -66,7 +66,7 @@ class Dialler:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._out: dict[str, Outgoing] = {}
-        self._names: set[str] = set()
+        self._names: frozenset[str] = frozenset()
 
     def wants(self, name: str, channel: str) -> bool:
         """Whether an event of this name, about this channel, may be about a call out. Called in a
@@ -93,7 +93,8 @@ class Dialler:
             raise ValueError("a number that may not be shown")
         out = Outgoing(channel_id, tell)
         self._out[channel_id] = out
-        self._names |= {f"PJSIP/{through}-", f"PJSIP/{number}@{through}"}
+        # replaced, never changed: another thread reads it
+        self._names = self._names | {f"PJSIP/{through}-", f"PJSIP/{number}@{through}"}
         out.deadline = self._service.clock.call_later(
             seconds + SILENT, lambda: self._end(out, UNSURE)
         )

@@ -115,13 +115,9 @@ class Attempt:
 # ---------------------------------------------------------------- making
 
 
-def make(
-    connection: Connection, message: Message, owner: str, own: Collection[str], hours: Hours
-) -> str:
-    """Promise to answer a message, in its own transaction. Empty if that is promised (also if it
-    had been before), else why not, in words. `own` are our own numbers."""
-    if message.due_at is None:
-        return "the line promises nothing"
+def refused(connection: Connection, message: Message, own: Collection[str], hours: Hours) -> str:
+    """Why nothing can be promised to who left this message, in words; empty if it can (also if it
+    has been). `own` are our own numbers."""
     why = refusal(message.contact, own)
     if why:
         return why
@@ -135,8 +131,12 @@ def make(
     made = connection.execute(
         select(func.count()).where(promises.c.contact == contact, promises.c.made_at >= today)
     ).scalar_one()
-    if made >= A_DAY:
-        return f"this number was promised {A_DAY} calls today"
+    return f"this number was promised {A_DAY} calls today" if made >= A_DAY else ""
+
+
+def make(connection: Connection, message: Message, owner: str) -> None:
+    """Promise to answer a message that is not `refused`, in its own transaction. It is made once,
+    however often it is tried."""
     row = {
         "id": "p" + hashlib.sha256(message.id.encode()).hexdigest()[:15],
         "message_id": message.id,
@@ -144,7 +144,7 @@ def make(
         "call_id": message.call_id,
         "hotline": message.hotline,
         "kind": message.kind,
-        "contact": contact,
+        "contact": normal(message.contact),
         "owner": owner,
         "promised": message.within,
         "made_at": message.created_at,
@@ -155,7 +155,6 @@ def make(
         "tries": 0,
     }
     insert_new(connection, promises, [row])
-    return ""
 
 
 def _place(connection: Connection, message: Message) -> str:

@@ -18,7 +18,7 @@ import contextlib
 import resource
 import secrets
 import signal
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ import uvloop
 from ivr import actions, control, hotlines, lookup, lookup_settings, masters, store
 from ivr.agents import BEAT, Agents
 from ivr.announcing import Announcer
+from ivr.callbacks import Callbacks
 from ivr.chain import Witness
 from ivr.clock import Clock, SystemClock
 from ivr.desk import Desk
@@ -54,6 +55,8 @@ SOON = 6.0
 LOOK = 1.0
 """Seconds between two looks at whether the manager is there."""
 CLOCK_TRIES = 3
+FAILING = 600.0
+"""Seconds after which a back end that failed is believed to work again."""
 
 log = structlog.get_logger("serve")
 
@@ -86,6 +89,7 @@ class LookUps:
             name: lookup.Lookups(lookup_settings.parse(line.document), clock=clock, root=root)
             for name, line in lines.lines.items()
         }
+        self._clock, self._failed_at = clock, dict[str, float]()
         self._asking = 0
         self._idle = asyncio.Event()
 
@@ -94,10 +98,21 @@ class LookUps:
             return LookupFailed(wish.id, "there is no such line any more")
         self._asking += 1
         try:
-            return await self._asks[line.name].ask(wish)
+            said = await self._asks[line.name].ask(wish)
         finally:
             self._asking -= 1
             self._idle.set()
+        if isinstance(said, LookupFailed):
+            self._failed_at[line.name] = self._clock.now()
+        else:
+            self._failed_at.pop(line.name, None)
+        return said
+
+    def failing(self, line: str) -> bool:
+        """Whether the back end of a line failed when it was last asked, and that is not long ago:
+        an answer that needs it is not to be given now (XJCA-6.3b)."""
+        failed = self._failed_at.get(line)
+        return failed is not None and self._clock.now() - failed < FAILING
 
     async def close(self) -> None:
         """Close what is open, when nobody asks any more."""
@@ -166,7 +181,9 @@ async def _serve(settings: Settings, loaded: Hotlines, database: Store) -> None:
         people.connect()
         people.sync(loaded.lines)
         ending.push_async_callback(people.close)
-        manager = await _manager(settings, service, people, ending)
+        callbacks = Callbacks(service, database, people, _failing(service))
+        callbacks.connect()
+        manager = await _manager(settings, service, people, callbacks, ending)
         ending.push_async_callback(service.close)
         stopping = _signals(settings, service, people)
         await service.listen(host, port)
@@ -183,12 +200,21 @@ async def _serve(settings: Settings, loaded: Hotlines, database: Store) -> None:
             witness=witness,
         )
         _beside(ending, urging.run())
+        ending.push_async_callback(callbacks.close)
+        _beside(ending, callbacks.run())
         log.info("ready", agi=f"{host}:{port}", lines=sorted(loaded.lines))
         await stopping.wait()
         log.info("draining", calls=len(service.drivers))
         stopping.clear()
         await _drain(settings, service, stopping)
     log.info("stopped")
+
+
+def _failing(service: Service) -> Callable[[str], bool]:
+    def failing(line: str) -> bool:
+        return isinstance(service.lookups, LookUps) and service.lookups.failing(line)
+
+    return failing
 
 
 async def _live(clock: Clock, agents: Agents) -> None:
@@ -240,6 +266,7 @@ async def _manager(
     settings: Settings,
     service: Service,
     people: Switchboard,
+    callbacks: Callbacks,
     ending: contextlib.AsyncExitStack,
 ) -> Manager | None:
     if settings.manager is None:
@@ -254,7 +281,10 @@ async def _manager(
         clock=service.clock,
         on_event=service.manager_event,
         wants=lambda name, channel: (
-            not channel or channel in service.drivers or people.legs.wants(name, channel)
+            not channel
+            or channel in service.drivers
+            or people.legs.wants(name, channel)
+            or callbacks.dialler.wants(name, channel)
         ),
     )
     ending.push_async_callback(manager.stop)

@@ -4,7 +4,8 @@ Rules this module keeps:
 
 - The service is the one that takes real calls; only Asterisk, the back ends and the disk are
   stand-ins, and time is virtual. The prompts that count are those that reached the caller's ear.
-- Many calls share one world: they begin at the same instant and do not know of each other.
+- Many calls share one world: they begin at the same instant and do not know of each other. But a
+  call among people has a world of its own.
 - Lengths are in seconds.
 """
 
@@ -30,11 +31,13 @@ from ivr.flow import Line
 from ivr.hotlines import Hotlines
 from ivr.journal import Entry, MemoryJournal
 from ivr.manager import Manager
+from ivr.messages import Kept
 from ivr.rehearsal import begins_at, expected, expecting, line_of
 from ivr.scenario import Scenario, ScriptedCaller
 from ivr.server import Service
 from ivr.simulate import LONGEST, Moment, Outcome, outcome
 from ivr.store import StorageFailed
+from ivr.wire_people import Crew, features
 
 SOUNDS = Path("/sounds")
 """Where the fake Asterisk believes the prompts to be."""
@@ -52,13 +55,16 @@ def rehearse_all(scenarios: Sequence[Scenario], hotlines: Hotlines) -> list[Outc
 
 async def _rehearse_all(scenarios: Sequence[Scenario], hotlines: Hotlines) -> list[Outcome]:
     groups: dict[tuple[datetime, str, str, float | None], list[int]] = {}
+    outcomes: dict[int, Outcome] = {}
     for index, one in enumerate(scenarios):
+        if one.world.agents:
+            outcomes[index] = await _with_people(one, hotlines)
+            continue
         line, _ = line_of(one, hotlines)
         maintained = line.name if one.world.maintenance else ""
         expects = expected(one)
         changed = line.name if expects is not None else ""
         groups.setdefault((begins_at(one, line), maintained, changed, expects), []).append(index)
-    outcomes: dict[int, Outcome] = {}
     for (begins, maintained, changed, expects), indexes in groups.items():
         lines = expecting(changed, expects, hotlines)
         for first in range(0, len(indexes), AT_ONCE):
@@ -67,6 +73,24 @@ async def _rehearse_all(scenarios: Sequence[Scenario], hotlines: Hotlines) -> li
                 done = await world.play([scenarios[index] for index in some])
             outcomes |= dict(zip(some, done, strict=True))
     return [outcomes[index] for index in range(len(scenarios))]
+
+
+async def _with_people(one: Scenario, hotlines: Hotlines) -> Outcome:
+    """A call among people has a world of its own: whom it waits for is nobody else's."""
+    line, _ = line_of(one, hotlines)
+    expects = expected(one)
+    lines = expecting(line.name if expects is not None else "", expects, hotlines)
+    names = prompt_names(lines)
+    crew = Crew(
+        dict(one.world.agents),
+        lambda path: names.get((line.name, path), ("", False, False)),
+        line,
+        one.world.ahead,
+    )
+    maintained = line.name if one.world.maintenance else ""
+    async with World(lines, begins_at(one, line), maintained, crew=crew) as world:
+        (done,) = await world.play([one])
+    return done
 
 
 @dataclass(slots=True)
@@ -84,17 +108,25 @@ class World:
     """One fake Asterisk, one service, one virtual clock. Use with `async with`."""
 
     def __init__(
-        self, hotlines: Hotlines, begins: datetime, maintained: str = "", *, manager: bool = True
+        self,
+        hotlines: Hotlines,
+        begins: datetime,
+        maintained: str = "",
+        *,
+        manager: bool = True,
+        crew: Crew | None = None,
     ) -> None:
         self.hotlines = hotlines
         self.clock = VirtualClock(begins)
         self.journal = MemoryJournal()
         self.with_manager = manager
+        self.crew = crew
         self.service = Service(
             clock=self.clock,
             hotlines=hotlines,
             journal=self.journal,
             desk=self,
+            lender=self,
             lookups=self.look_up,
             sounds=SOUNDS,
             spool=Path("/spool"),
@@ -108,6 +140,7 @@ class World:
         self._names = prompt_names(hotlines)
         lengths = {part.path: part.seconds for part in hotlines.library.all_parts().values()}
         self._lengths = {str(SOUNDS / path): length for path, length in lengths.items()}
+        self._recorded: dict[str, float] = {}
 
     async def __aenter__(self) -> World:
         port = await self.service.listen("127.0.0.1", 0)
@@ -116,6 +149,8 @@ class World:
             ("127.0.0.1", port),
             seconds=self._lengths.get,
             accounts={"sansheng": Account(SECRET)},
+            phones=self.crew.phones if self.crew is not None else {},
+            features=features(self.hotlines),
         )
         if self.with_manager:
             manager_port = await self.fake.listen()
@@ -130,6 +165,8 @@ class World:
             self.fake.watch(self.manager)
             await self.manager.start()
             self.service.bell = self.manager
+        if self.crew is not None:
+            await self.crew.open(self.service)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -137,6 +174,8 @@ class World:
             await self.manager.stop()
         await self.fake.close()
         await self.service.close()
+        if self.crew is not None:
+            await self.crew.close()
         self.clock.close()
 
     # -- the calls
@@ -217,19 +256,32 @@ class World:
         length = self.clock.now() - since
         if voiced < 0.3:
             return Taken("", length, "silent")
-        return Taken(f"recording-{len(slices)}", length, stage.channel.voices[-1].quality)
+        reference = f"recording-{len(self._recorded)}"
+        self._recorded[reference] = length
+        return Taken(reference, length, stage.channel.voices[-1].quality)
 
     def _recording_since(self, stage: Stage) -> float:
         beeps = [heard.at for heard in stage.channel.ears.heard if heard.kind == "beep"]
         return beeps[-1] if beeps else 0.0
 
-    async def keep(self, call: store.Call, line: Line, wish: actions.Keep) -> str:
+    async def lend(self, recording: str, seconds: float) -> tuple[str, float] | None:
+        """What was recorded in this world can be played."""
+        if recording not in self._recorded:
+            return None
+        path, length = f"/lent/{recording}", min(seconds, self._recorded[recording])
+        self._lengths[path] = length
+        return path, length
+
+    async def give_back(self, path: str) -> None:
+        """Nothing was copied."""
+
+    async def keep(self, call: store.Call, line: Line, wish: actions.Keep) -> Kept:
         """Kept, unless the world's store fails."""
         stage = self.stages[call.uniqueid]
         if stage.scenario.world.store_fails:
             raise StorageFailed("the store of this world fails")
         stage.kept.append(wish)
-        return str(len(stage.kept))
+        return Kept(str(len(stage.kept)))
 
 
 def sayable(line: Line) -> set[str]:

@@ -120,7 +120,7 @@ def test_who_a_caller_is_is_kept_under_the_number_they_call_from(store: Store) -
     )
     withheld = Call("x", "pbx", "x", "ems", "11185", "", NOON)
     assert isinstance(kept(withheld, Keep(3, "caller"), HOURS, NOON), Message)
-    assert keep(store, CALL, wish, HOURS, NOON) == "ems/13800138000"
+    assert keep(store, CALL, wish, HOURS, NOON).reference == "ems/13800138000"
     assert store.contact("ems", "13800138000") == {"contact": "010-12345678", "company": "c.wav"}
 
 
@@ -132,7 +132,7 @@ def test_the_same_wish_tried_twice_is_one_message(store: Store) -> None:
     first = keep(store, CALL, wish, HOURS, NOON)
     assert keep(store, CALL, wish, HOURS, NOON) == first
     [message] = listed(store, hotline="ems", state="new", call_id="pbx-1.1")
-    assert (message.id, message.seconds) == (first, 7.5)
+    assert (message.id, message.seconds) == (first.reference, 7.5)
     assert message.due_at == NOON + timedelta(hours=2)
 
 

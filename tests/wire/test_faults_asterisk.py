@@ -13,6 +13,7 @@ from disturbed import CALLS, HOLD, MESSAGE, SILENT, heard, house
 from ivr import actions, channel, events, store
 from ivr.fake_channel import Channel
 from ivr.hotlines import Hotlines
+from ivr.messages import Kept
 from ivr.wire_rehearsal import SOUNDS
 
 pytestmark = pytest.mark.usefixtures("service_logs")
@@ -42,7 +43,7 @@ async def test_who_hangs_up_while_the_message_is_being_kept_has_left_it(loaded: 
         stage = world.call()
         keep = world.keep
 
-        async def slow(call: store.Call, line: object, wish: actions.Keep) -> str:
+        async def slow(call: store.Call, line: object, wish: actions.Keep) -> Kept:
             stage.channel.hang_up()
             await asyncio.sleep(0.01)
             return await keep(call, line, wish)  # type: ignore[arg-type]
