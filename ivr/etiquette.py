@@ -2,390 +2,45 @@
 
 Rules this module keeps:
 
-- Pure: a monitor sees the events and actions of one call with their times, in order, and gives
-  marks. The same monitors watch simulated calls, explored calls and the journal of real ones.
-- A mark always says why: what was heard, and when. A rule that had no occasion gives no mark.
-- Prompts are known by the names that flows give them; wording is the lines' own.
-- `slack` is how late real time may be, in seconds; virtual time is never late.
+- Pure: the same monitors watch simulated calls, explored calls and the journal of real ones.
+- Every rule that is watched stands here: those of every call (`ivr.manners`), of a wait
+  (`ivr.manners_waiting`), and of what happens with people (`ivr.manners_people`).
+- The leg of an agent who is rung is a call too, with a rule of its own; none of a caller's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import ClassVar
 
-from ivr.actions import Action, Bridge, HangUp, LookUp, Music, Note, Say
-from ivr.events import (
-    Answered,
-    EndAsked,
-    Event,
-    HeardOut,
-    HungUp,
-    Key,
-    Noise,
-    Recorded,
-    Said,
-    Silence,
-    Stored,
-    Voice,
-)
+from ivr.actions import Action
+from ivr.events import Event, Summoned
 from ivr.flow import Line
-from ivr.speaking import Ladder, Step
-
-SIGN_OF_LIFE = 30.0
-"""Seconds between the beginnings of two things said to a caller who waits."""
-PAUSE_TOLERANCE = 0.1
-"""How exact a pause of a ladder is on a real line, in seconds."""
-GOODBYES = frozenset({"closing.goodbye", "closing.rate", "goodbye.message", "goodbye.wrong_number"})
-"""Prompts after which we may hang up once the caller has lingered."""
-RECORDED = frozenset({"message.no_contact", "intake.thanks", "suggestion.thanks"})
-"""Prompts besides `message.kept.…` that say that something has been recorded."""
-WAITING = frozenset(
-    {"hold.agreed", "hold.still_here", "bridged.agreed"}
-    | {f"transfer.{name}" for name in ("begin", "still_here", "position", "next", "again")}
+from ivr.manners import (
+    AskedBeforeGoodbye,
+    ConfirmedFirst,
+    Goodbye,
+    HeardOutFirst,
+    KeptBeforePromised,
+    Late,
+    NothingToTheDead,
+    Rings,
+    Silences,
 )
-"""Prompts for one who has agreed to wait, and waits on."""
-SIGNS = frozenset({"hold.still_here", "transfer.still_here", "transfer.position"})
-"""Signs of life, which come whatever else is happening."""
-LAST_WORDS = frozenset(
-    {"unclear.again", "unclear.goodbye"}
-    | {f"sentence.{name}" for name in ("harassment", "harassment_end", "foul_end")}
+from ivr.manners_people import (
+    AcceptedFirst,
+    AfterTheTalk,
+    Briefed,
+    BriefingApart,
+    HoldInTheTalk,
+    HoldLimit,
+    NobodyLost,
+    NoteFirst,
+    Told,
+    TransferConsent,
+    Warned,
 )
-"""Prompts after which the documents themselves tell us to hang up."""
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """One rule's verdict on one occasion."""
-
-    clauses: tuple[str, ...]
-    kept: bool
-    at: float
-    evidence: str
-
-    def __str__(self) -> str:
-        verdict = "kept" if self.kept else "BROKEN"
-        return f"{'/'.join(self.clauses)} {verdict} at {self.at:.2f} s: {self.evidence}"
-
-
-@dataclass(slots=True)
-class Monitor:
-    """Watches one rule. `see` is told everything; `marks` holds the verdicts so far."""
-
-    clauses: ClassVar[tuple[str, ...]] = ()
-    line: Line
-    slack: float = 0.0
-    marks: list[Mark] = field(default_factory=list)
-
-    def see(self, at: float, what: Event | Action) -> None:
-        """Something happened at `at` seconds."""
-        raise AssertionError("a monitor watches something")
-
-    def finish(self, at: float) -> None:
-        """The call is over."""
-
-    def mark(self, kept: bool, at: float, evidence: str) -> None:
-        self.marks.append(Mark(self.clauses, kept, at, evidence))
-
-
-@dataclass(slots=True)
-class Rings(Monitor):
-    """Answered before the third ring; at the least, within three."""
-
-    clauses = ("XJCA-5a", "LKL-1.1", "INF-1")
-
-    def see(self, at: float, what: Event | Action) -> None:
-        if isinstance(what, Answered):
-            limit = 2 * self.line.ring_cycle
-            kept = what.rung <= limit + self.slack
-            self.mark(kept, at, f"answered after {what.rung:.2f} s of ringing, {limit:g} allowed")
-
-
-@dataclass(slots=True)
-class Late(Monitor):
-    """Three rings or more: the apology takes the place of the opening, and only then."""
-
-    clauses = ("XJCA-6.2a", "EMS-14", "LKL-5.1")
-    rung: float | None = None
-
-    def see(self, at: float, what: Event | Action) -> None:
-        if isinstance(what, Answered):
-            self.rung = what.rung
-        elif isinstance(what, Say) and self.rung is not None:
-            late = self.rung >= self.line.late_at
-            if late or what.prompt == "opening.late":
-                kept = late == (what.prompt == "opening.late")
-                kept = kept or what.prompt.startswith("maintenance.")
-                self.mark(kept, at, f"'{what.prompt}' after {self.rung:.2f} s of ringing")
-            self.rung = None
-
-
-@dataclass(slots=True)
-class Silences(Monitor):
-    """Nobody who is silent is hung up on before the whole ladder, with its pauses to the tenth of
-    a second; and nothing else is said, unless the line gives the menu to those it cannot hear."""
-
-    clauses = ("XJCA-6.1c", "EMS-2", "LKL-7.3", "INF-5", "INF-6", "INF-8")
-    said: list[tuple[float, str]] = field(default_factory=list)
-    paused: list[tuple[float, float]] = field(default_factory=list)
-    ended: float | None = None
-    heard: bool = False
-    noisy: bool = False
-
-    def see(self, at: float, what: Event | Action) -> None:
-        match what:
-            case Say(prompt=prompt):
-                if self.ended is not None:
-                    self.paused.append((self.ended, at - self.ended))
-                    self.ended = None
-                self.said.append((at, prompt))
-            case Said():
-                self.ended = at
-            case Noise():
-                self.noisy = self.noisy or self._in_the_ladder()
-            case Key() | Voice() | HungUp() | EndAsked():
-                self.heard = True
-            case Recorded(recording=recording) if recording:
-                self.heard = True
-            case HangUp():
-                if not self.heard:
-                    if self.ended is not None:
-                        self.paused.append((self.ended, at - self.ended))
-                    self._judge(at)
-                self.heard = True
-            case _:
-                pass
-
-    def _in_the_ladder(self) -> bool:
-        """Nothing has been said yet but the greeting and what belongs to the ladders."""
-        rest = [prompt for _, prompt in self.said[1:]]
-        return all(name.startswith(("opening", "silence.", "noise.")) for name in rest)
-
-    def _judge(self, at: float) -> None:
-        flow = self.line.flows["opening"]
-        first = flow.states["greeting"].activity
-        noisy = flow.states["noisy"].activity
-        assert isinstance(first, Ladder)
-        assert isinstance(noisy, Ladder)
-        steps = first.steps
-        if self.noisy:
-            said = sum(1 for _, prompt in self.said if not prompt.startswith("noise."))
-            steps = (*steps[:said], *noisy.steps)
-        menu_follows = self.line.settings["keys_for_the_unheard"] == "yes"
-        if menu_follows and not self.noisy:
-            steps = steps[:-1]
-        heard = [prompt for _, prompt in self.said]
-        wanted = [step.say for step in steps]
-        kept = all(_same(got, want) for got, want in zip(heard, wanted, strict=False))
-        whole = len(heard) >= len(wanted) if menu_follows else len(heard) == len(wanted)
-        kept = kept and whole and self._exact(steps)
-        pauses = ", ".join(f"{length:.2f}" for _, length in self.paused)
-        self.mark(kept, at, f"silent caller heard {', '.join(heard)}; pauses {pauses} s")
-
-    def _exact(self, steps: tuple[Step, ...]) -> bool:
-        tolerance = PAUSE_TOLERANCE if self.slack else 0.001
-        lengths = [length for _, length in self.paused]
-        return len(lengths) >= len(steps) and all(
-            abs(got - step.pause) <= tolerance for got, step in zip(lengths, steps, strict=False)
-        )
-
-
-def _same(heard: str, wanted: str) -> bool:
-    return wanted.startswith("{") or heard == wanted
-
-
-@dataclass(slots=True)
-class Consent(Monitor):
-    """Music only after the caller has agreed to wait, by key, or has asked for a person by key."""
-
-    clauses = ("EMS-8", "LKL-3.1", "XJCA-6.3a")
-    asked: bool = False
-    agreed: bool = False
-
-    def see(self, at: float, what: Event | Action) -> None:
-        match what:
-            case Say(prompt="hold.ask" | "bridged.ask"):
-                self.asked, self.agreed = True, False
-            case Say(prompt=prompt) if prompt.startswith("transfer.ask"):
-                self.asked, self.agreed = True, False
-            case Say(prompt="transfer.direct"):
-                self.asked, self.agreed = False, True
-            case Key(digit=digit) if self.asked:
-                self.asked, self.agreed = False, digit == "1"
-            case Say(prompt=prompt) if prompt not in WAITING:
-                self.agreed = False
-            case Music():
-                asked = "asked, and 1 was pressed" if self.agreed else "nobody agreed to wait"
-                self.mark(self.agreed, at, asked)
-            case _:
-                pass
-
-
-@dataclass(slots=True)
-class SignsOfLife(Monitor):
-    """A caller who waits hears from us at least every 30 seconds, from start to start."""
-
-    clauses = ("EMS-9",)
-    spoke: float = 0.0
-    waiting: bool = False
-
-    def see(self, at: float, what: Event | Action) -> None:
-        match what:
-            case Say():
-                self._judge(at)
-                self.spoke, self.waiting = at, False
-            case Music():
-                self.waiting = True
-            case HangUp() | HungUp() | Bridge():
-                self._judge(at)
-                self.waiting = False
-            case _:
-                pass
-
-    def _judge(self, at: float) -> None:
-        if self.waiting:
-            gap = at - self.spoke
-            kept = gap <= SIGN_OF_LIFE + self.slack + 1e-6
-            self.mark(kept, at, f"{gap:.2f} s since we last began to speak")
-
-
-@dataclass(slots=True)
-class Goodbye(Monitor):
-    """We hang up only after a goodbye, or where a document says so; after a goodbye only the
-    lingering sequence is said, or an answer to a caller who does something."""
-
-    clauses = ("LKL-B1", "XJCA-5c2", "XJCA-6.5b")
-    last: str = ""
-    parted: bool = False
-    answered: bool = False
-
-    def see(self, at: float, what: Event | Action) -> None:
-        match what:
-            case Say(prompt=prompt):
-                if self.parted and not self.answered:
-                    kept = prompt in GOODBYES or prompt == "closing.anything_else"
-                    kept = kept or prompt.startswith("hint.")
-                    self.mark(kept, at, f"'{prompt}' after the goodbye")
-                self.last = prompt
-                self.parted = self.parted or prompt in GOODBYES
-                self.answered = self.answered and prompt not in GOODBYES
-            case Key() | Voice() | Stored():
-                self.answered = True
-            case HangUp():
-                ladder = self.last.startswith(("silence.", "noise."))
-                kept = self.last in GOODBYES or self.last in LAST_WORDS or ladder or not self.last
-                kept = kept or self._ladder_end()
-                self.mark(kept, at, f"we hung up after '{self.last}'")
-            case _:
-                pass
-
-    def _ladder_end(self) -> bool:
-        greeting = self.line.flows["opening"].states["greeting"].activity
-        return isinstance(greeting, Ladder) and greeting.steps[-1].say == self.last
-
-
-@dataclass(slots=True)
-class HeardOutFirst(Monitor):
-    """No prompt begins while the caller is speaking: but for the goodbye when ops end the call, and
-    the sign of life of those who wait, which comes whatever else is happening."""
-
-    clauses = ("LKL-B1", "EMS-7", "TEL-2.3b")
-    speaking: bool = False
-    waiting: bool = False
-
-    def see(self, at: float, what: Event | Action) -> None:
-        match what:
-            case Voice() if not self.waiting:
-                self.speaking = True
-            case HeardOut() | Key() | HungUp() | Recorded() | Silence() | EndAsked():
-                self.speaking = False
-            case Say(prompt=prompt) if prompt in SIGNS:
-                self.waiting = False
-            case Music():
-                self.speaking, self.waiting = False, True
-            case Say(prompt=prompt):
-                self.waiting = False
-                if self.speaking:
-                    self.mark(False, at, f"'{prompt}' began while the caller was speaking")
-            case _:
-                pass
-
-
-@dataclass(slots=True)
-class KeptBeforePromised(Monitor):
-    """What the caller is told is recorded has been stored before."""
-
-    clauses = ("EMS-16", "LKL-5.5", "XJCA-6.4d")
-    stored: bool = False
-
-    def see(self, at: float, what: Event | Action) -> None:
-        match what:
-            case Stored():
-                self.stored = True
-            case Say(prompt=prompt) if prompt in RECORDED or prompt.startswith("message.kept."):
-                self.mark(self.stored, at, f"'{prompt}'; stored before: {self.stored}")
-                self.stored = False
-            case _:
-                pass
-
-
-@dataclass(slots=True)
-class AskedBeforeGoodbye(Monitor):
-    """Anything else? comes before thanks and goodbye."""
-
-    clauses = ("XJCA-6.5a", "EMS-19", "LKL-5.9")
-    asked: bool = False
-    excused: bool = False
-
-    def see(self, at: float, what: Event | Action) -> None:
-        match what:
-            case Say(prompt="closing.anything_else"):
-                self.asked = True
-            case Note(key="kind", value="wrong_number") | Note(key="ended_by", value="ops"):
-                self.excused = True
-            case Say(prompt=prompt) if prompt in GOODBYES and not self.excused:
-                self.mark(self.asked, at, f"'{prompt}'; asked before: {self.asked}")
-            case _:
-                pass
-
-
-@dataclass(slots=True)
-class ConfirmedFirst(Monitor):
-    """A number keyed in is read back and confirmed before anything is looked up with it."""
-
-    clauses = ("TEL-2.3", "EMS-6")
-    asked: bool = False
-    confirmed: bool = False
-
-    def see(self, at: float, what: Event | Action) -> None:
-        match what:
-            case Say(prompt="query.read_back"):
-                self.asked, self.confirmed = True, False
-            case Key(digit=digit) if self.asked:
-                self.asked, self.confirmed = False, digit == "1"
-            case Silence():
-                pass
-            case LookUp(name=name):
-                self.mark(self.confirmed, at, f"lookup '{name}'; confirmed: {self.confirmed}")
-                self.confirmed = False
-            case _:
-                pass
-
-
-@dataclass(slots=True)
-class NothingToTheDead(Monitor):
-    """Nothing is said to a caller who is gone."""
-
-    clauses = ("LKL-B1",)
-    gone: bool = False
-
-    def see(self, at: float, what: Event | Action) -> None:
-        if isinstance(what, HungUp):
-            self.gone = True
-        elif isinstance(what, Say | Music | HangUp) and self.gone:
-            self.mark(False, at, f"{type(what).__name__} after the caller had hung up")
-
+from ivr.manners_waiting import Consent, SignsOfLife
+from ivr.monitor import Mark, Monitor
 
 MONITORS: tuple[Callable[[Line, float], Monitor], ...] = (
     Rings,
@@ -399,20 +54,34 @@ MONITORS: tuple[Callable[[Line, float], Monitor], ...] = (
     AskedBeforeGoodbye,
     ConfirmedFirst,
     NothingToTheDead,
+    TransferConsent,
+    Told,
+    NoteFirst,
+    AcceptedFirst,
+    NobodyLost,
+    AfterTheTalk,
+    HoldInTheTalk,
+    HoldLimit,
+    Warned,
+    BriefingApart,
 )
-"""Every rule that is watched."""
+"""Every rule that is watched over a caller's call."""
+
+LEG_MONITORS: tuple[Callable[[Line, float], Monitor], ...] = (Briefed,)
+"""Those that are watched over an agent's leg."""
 
 
 def marks(
     line: Line, moments: Iterable[tuple[float, Event | Action]], slack: float = 0.0
 ) -> Iterator[Mark]:
     """The marks of one call, in order of time."""
-    monitors = [make(line, slack) for make in MONITORS]
-    last = 0.0
-    for at, what in moments:
-        last = at
+    seen = list(moments)
+    leg = bool(seen) and isinstance(seen[0][1], Summoned)
+    monitors = [make(line, slack) for make in (LEG_MONITORS if leg else MONITORS)]
+    for at, what in seen:
         for monitor in monitors:
             monitor.see(at, what)
+    last = seen[-1][0] if seen else 0.0
     for monitor in monitors:
         monitor.finish(last)
     yield from sorted((m for monitor in monitors for m in monitor.marks), key=lambda m: m.at)
