@@ -81,9 +81,9 @@ def _list(
 ) -> None:
     from ivr import hotlines
     from ivr import tickets as work
-    from ivr.ticket_rules import Rules
+    from ivr.ticket_rules import Rules, parse
 
-    lines = hotlines.load(ctx.obj.root).lines
+    lines = {name: parse(at) for name, at in hotlines.documents(ctx.obj.root)[1].items()}
     if line is not None:
         one_of(line, lines, "line")
     states: tuple[str, ...] = work.OPEN
@@ -96,8 +96,7 @@ def _list(
     now = datetime.now(UTC)
     rows = []
     for one in work.listed(_store(ctx), hotline=line, states=states, limit=None):
-        rules = lines[one.hotline].tickets if one.hotline in lines else Rules()
-        stands = work.standing(one, now, rules.due_soon)
+        stands = work.standing(one, now, lines.get(one.hotline, Rules()).due_soon)
         if not wanted or stands in wanted:
             rows.append({**_row(one), "stands": stands})
     brief = [
@@ -216,8 +215,8 @@ def assign(
 
     store = _store(ctx)
     one = _done(lambda: work.found(store, ticket))
-    line = hotlines.load(ctx.obj.root).lines.get(one.hotline)
-    departments = line.document.get("departments", {}) if line is not None else {}
+    document = hotlines.documents(ctx.obj.root)[1].get(one.hotline)
+    departments = document.get("departments", {}) if document is not None else {}
     one_of(to, (*(departments or (PLAIN.owner,)), SUPERVISOR), "owner")
     _add(ctx, by, lambda store, now: work.assign(store, ticket, to, by, now, text))
 
@@ -291,7 +290,7 @@ def offenders(
     from ivr.redact import mask
 
     if line is not None:
-        one_of(line, hotlines.load(ctx.obj.root).lines, "line")
+        one_of(line, hotlines.documents(ctx.obj.root)[1], "line")
     if full and not reason.strip():
         raise Refused("whole numbers are given for a reason: --by STAFF --reason TEXT")
     store = _store(ctx)
