@@ -19,10 +19,11 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from ivr import flow, simulate
-from ivr.etiquette import Mark, marks
+from ivr.etiquette import marks
 from ivr.events import Offered
 from ivr.flow import Line
 from ivr.hotlines import Hotlines
+from ivr.monitor import Mark
 from ivr.scenario import Scenario
 from ivr.simulate import Outcome
 
