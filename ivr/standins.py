@@ -29,6 +29,8 @@ AGAIN = 10.0
 """How soon a phone is rung again for a caller for whom it was just rung in vain."""
 MISSED = ("no_answer", "no_key", "dropped")
 """Outcomes by which an agent has missed a call."""
+THERE = ("refused", "busy", "talked")
+"""Outcomes by which an agent has shown to be there."""
 PRESSES = {"accept": "1", "refuse": "2"}
 PHONE_ANSWERS = {"busy": "busy", "decline": "refused", "drop": "dropped"}
 """What a person does at the phone itself, with the reason it gives."""
@@ -241,13 +243,21 @@ class StandIns:
 
     def release(self, agent: str, outcome: str) -> None:
         phone = next(p for p in self.phones if p.agent.staff_number == agent)
-        phone.free, phone.idle = True, self.stage.now
-        phone.missed = phone.missed + 1 if outcome in MISSED else 0
+        phone.idle = self.stage.now
+        if outcome in MISSED:
+            phone.missed += 1
+        elif outcome in THERE:
+            phone.missed = 0
         if outcome == "unreachable" or phone.missed >= self.line.staff.transfer.misses:
             phone.at_work = False
         if outcome not in ("free", "talked"):
             phone.passed = self.stage.now
-        self.stage.later(0, self.serve)
+        wait = self.line.staff.transfer.wrap_up if outcome == "talked" else 0.0
+        self.stage.later(wait, lambda: self.ready(phone))
+
+    def ready(self, phone: _Phone) -> None:
+        phone.free = True
+        self.serve()
 
     # -- a conversation
 

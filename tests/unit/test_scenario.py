@@ -14,6 +14,7 @@ from ivr.scenario import (
     LookupWorld,
     OpsHangUp,
     Press,
+    Ring,
     ScriptedCaller,
     Speak,
     Step,
@@ -111,6 +112,48 @@ def test_a_scenario_needs_only_a_sentence_and_a_line(write):
 def test_a_lookup_can_know_nothing_or_fail(write, lookup, world):
     text = f"scenario: s\nline: ems\nworld: {{lookup: {lookup}}}\n"
     assert read(write(text)).world.lookup == world
+
+
+def test_people_do_at_successive_rings_what_the_file_says(write):
+    text = """\
+scenario: s
+line: ems
+world:
+  ahead: 2
+  agents:
+    "811": [{does: refuse, after: 8 s}, {does: ignore, hears: 5 s}]
+    desk-2: [{talks: 20 s, keys: [{at: 5 s, press: "*1"}, {at: 9 s, press: "*2"}]}]
+"""
+    world = read(write(text)).world
+    assert world.ahead == 2
+    assert world.agents == (
+        ("811", (Ring("refuse", after=8.0), Ring("ignore", hears=5.0))),
+        ("desk-2", (Ring(talks=20.0, keys=((5.0, "*1"), (9.0, "*2"))),)),
+    )
+
+
+def test_what_people_cannot_do_is_a_problem(write):
+    text = """\
+scenario: s
+line: ems
+world:
+  ahead: many
+  agents:
+    "811": [{does: dance}]
+    "812": {does: accept}
+    "813": [{keys: "*1"}]
+    "814": [{keys: [{at: 5 s, press: now}]}]
+    "815": [{sings: 3 s}]
+"""
+    found = problems(write(text))
+    assert [" ".join(line.split()[:2]) for line in found] == [
+        "waits.yaml:4 F111",
+        "waits.yaml:6 F902",
+        "waits.yaml:7 F909",
+        "waits.yaml:8 F909",
+        "waits.yaml:9 F907",
+        "waits.yaml:10 F102",
+    ]
 
 
 def test_all_problems_of_a_file_are_told_with_their_lines(write):
