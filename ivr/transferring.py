@@ -74,6 +74,8 @@ class Survey(Activity):
         if department not in turn.staff.departments or (wanted and agent is None):
             turn.fire("unstaffed")
             return SurveyMemory(0)
+        # a key from before the question of consent is no answer to it
+        turn.take_pending()
         turn.set("department", department)
         return SurveyMemory(turn.survey(department, wanted))
 
@@ -84,8 +86,8 @@ class Survey(Activity):
             case Surveyed():
                 _standing(turn, event)
                 turn.fire("busy" if event.ahead or event.minutes else "staffed")
-            case Key(digit=digit):
-                turn.leave_pending(digit)
+            case Key():
+                pass
             case _:
                 turn.ignore("unhandled")
         return memory
