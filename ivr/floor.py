@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from ivr.staff import Staff, Transfer
-from ivr.store import insert_new
+from ivr.store import StorageFailed, insert_new
 from ivr.tables import agent_log, agents, owners, places, seats
 from ivr.turns import BUSY, READY, TALKING, UNREACHABLE, WRAP_UP, Floor, Phone, Place, Seat
 
@@ -173,9 +173,18 @@ def change(
     connection: Connection, row: Row[Any], state: str, reason: str, at: datetime, **values: Any
 ) -> None:
     """Set an agent's state and whatever changes with it, and write that into the log, with the
-    call that the new state is for, or else that which the old one was for."""
+    call that the new state is for, or else that which the old one was for.
+
+    Raises StorageFailed if the agent is no longer as `row` says: somebody was not kept waiting.
+    """
     changed = {**values, "state": state, "since": at, "reason": reason}
-    connection.execute(update(agents).where(agents.c.phone == row.phone).values(**changed))
+    same = (
+        agents.c.phone == row.phone,
+        agents.c.state == row.state,
+        agents.c.call_id.is_not_distinct_from(row.call_id),
+    )
+    if connection.execute(update(agents).where(*same).values(**changed)).rowcount != 1:
+        raise StorageFailed(f"the phone {row.phone} is {row.state} no longer")
     about = values if values.get("call_id") else row._mapping
     connection.execute(
         insert(agent_log).values(

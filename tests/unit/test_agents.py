@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from ivr import tables
+from ivr import floor, tables
 from ivr.agents import Agents, NotClaimed
 from ivr.staff import Agent, Department, Staff, Transfer
 from ivr.store import StorageFailed, Store
@@ -415,6 +415,29 @@ def test_a_line_whose_last_agent_leaves_says_so_and_lets_go(agents: Agents, stor
     assert agents.leave("c1#1") is False
 
 
+def test_who_is_busy_after_this_call_is_nobody_to_wait_for(agents: Agents) -> None:
+    ready(agents, "801")
+    join(agents, "c1")
+    agents.match(at(0))
+    agents.talking("c1", at(1))
+    agents.leave("c1#1")
+    join(agents, "c2", 2)
+    assert dict(agents.match(at(2)).moved) == {"c2#1": Standing(True, 0, 3)}
+    agents.set_busy("801", "lunch", at(3))
+    assert agents.survey("shop", "service", "", at(3)) == Standing(False)
+    assert agents.match(at(3)).unstaffed == ("c2#1",)
+
+
+def test_callers_of_a_dead_process_are_not_counted(agents: Agents, other: Agents) -> None:
+    ready(agents, "801")
+    for number in range(3):
+        join(other, f"c{number}", number)
+    other.match(at(2))
+    assert agents.survey("shop", "service", "", at(9)) == Standing(True, 3, 12)
+    join(agents, "ours", 10)
+    assert agents.survey("shop", "service", "", at(15)) == Standing(True, 1, 6)
+
+
 def test_a_caller_whose_phone_rings_is_not_told_that_nobody_is_there(agents: Agents) -> None:
     ready(agents, "801")
     join(agents, "c1")
@@ -574,6 +597,16 @@ def test_the_database_itself_refuses_a_second_claim_and_half_a_claim(
     mine = tables.agents.c.phone == "802"
     with pytest.raises(IntegrityError), store.engine.begin() as connection:
         connection.execute(update(tables.agents).where(mine).values(**values))
+
+
+def test_a_state_is_changed_only_if_it_is_still_what_it_was(agents: Agents, store: Store) -> None:
+    ready(agents, "801")
+    with store.write() as connection:
+        row = floor.agent(connection, "801")
+        floor.change(connection, row, "unreachable", "x", NOON)
+    with pytest.raises(StorageFailed, match="801 is ready no longer"), store.write() as connection:
+        floor.change(connection, row, "busy", "y", NOON)
+    assert state(store, "801") == ("unreachable", "x")
 
 
 @pytest.mark.parametrize("how", ["UPDATE agent_log SET reason = ''", "DELETE FROM agent_log"])

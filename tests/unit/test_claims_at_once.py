@@ -247,8 +247,8 @@ print("done", flush=True)
 """
 
 
-def test_two_processes_claim_at_once_and_nobody_is_claimed_twice(store: Store, url: str) -> None:
-    numbers, calls = ("801", "802", "803"), 25
+def test_processes_claim_at_once_and_nobody_is_claimed_twice(store: Store, url: str) -> None:
+    numbers, names, calls = ("801", "802", "803"), ("a", "b", "c"), 20
     lines = staff(*((number, number, "service") for number in numbers))
     people = Agents(store, "ops")
     now = datetime.now(UTC)
@@ -262,7 +262,7 @@ def test_two_processes_claim_at_once_and_nobody_is_claimed_twice(store: Store, u
             stdout=subprocess.PIPE,
             text=True,
         )
-        for me in ("a", "b")
+        for me in names
     ]
     for process in running:
         assert process.stdout is not None
@@ -272,8 +272,8 @@ def test_two_processes_claim_at_once_and_nobody_is_claimed_twice(store: Store, u
         process.stdin.write("go\n")
         process.stdin.flush()
     said = [process.communicate(timeout=60)[0].splitlines() for process in running]
-    assert [process.returncode for process in running] == [0, 0]
-    assert [lines[-1] for lines in said] == ["done", "done"]
+    assert [process.returncode for process in running] == [0, 0, 0]
+    assert [lines[-1] for lines in said] == ["done"] * 3
 
     log = tables.agent_log
     with store.read() as connection:
@@ -296,19 +296,19 @@ def test_two_processes_claim_at_once_and_nobody_is_claimed_twice(store: Store, u
         elif row.before == "talking":
             assert holder.pop(row.phone) == row.call_id
     assert holder == {}
-    assert Counter(served) == {f"{me}-{n}": 1 for me in ("a", "b") for n in range(calls)}
+    assert Counter(served) == {f"{me}-{n}": 1 for me in names for n in range(calls)}
     assert {row.phone for row in rows if row.state == "ringing"} == set(numbers)
-    # first come, first served, within each process and across both
+    # first come, first served, within each process and across all
     joined = {
         words[1]: float(words[2])
         for lines in said
         for words in map(str.split, lines)
         if words[0] == "joined"
     }
-    for me in ("a", "b"):
+    for me in names:
         mine = [call for call in served if call.startswith(me)]
         assert mine == sorted(mine, key=joined.__getitem__)
-    # who joined later, in the other process, was served earlier only where a phone was free for
+    # who joined later, in another process, was served earlier only where a phone was free for
     # each of those before: never more of them at once than there are phones
     for place, call in enumerate(served):
         overtaken = [other for other in served[place + 1 :] if joined[other] < joined[call]]
