@@ -57,7 +57,7 @@ class Turn(Protocol):
     def look_up(self, name: str) -> int: ...
     def cancel_look_up(self, number: int) -> None: ...
     def lookup_limit(self, name: str) -> float: ...
-    def keep(self, kind: str, values: Values, within: str) -> None: ...
+    def keep(self, kind: str, values: Values, within: str) -> int: ...
 
     def survey(self, department: str, staff_number: str) -> int: ...
     def join_line(self, department: str, staff_number: str) -> int: ...
@@ -192,6 +192,11 @@ class End(Activity):
 
 
 @dataclass(frozen=True, slots=True)
+class KeepMemory(Memory):
+    keep: int
+
+
+@dataclass(frozen=True, slots=True)
 class Keep(Activity):
     """Keep what must outlive the call; go on only when that is certain (EMS-16, LKL-5.5)."""
 
@@ -206,10 +211,9 @@ class Keep(Activity):
 
     def enter(self, turn: Turn) -> Memory:
         values = tuple((name, turn.slot(name)) for name in self.values if turn.slot(name))
-        turn.keep(turn.fill(self.kind), values, self.within)
-        return Memory()
+        return KeepMemory(turn.keep(turn.fill(self.kind), values, self.within))
 
-    def handle(self, turn: Turn, memory: Memory, event: Event) -> Memory:
+    def handle(self, turn: Turn, memory: KeepMemory, event: Event) -> Memory:
         match event:
             case Stored(reference=reference, promised=promised):
                 turn.set("reference", reference)
@@ -222,3 +226,7 @@ class Keep(Activity):
             case _:
                 turn.ignore("unhandled")
         return memory
+
+    def leave(self, turn: Turn, memory: KeepMemory) -> None:
+        # what comes of it is no answer to anything that is kept after it
+        turn.forget(memory.keep)

@@ -420,11 +420,12 @@ class _Turn:
     def lookup_limit(self, name: str) -> float:
         return self.line.lookups[name].limit
 
-    def keep(self, kind: str, values: Values, within: str) -> None:
+    def keep(self, kind: str, values: Values, within: str) -> int:
         number = self._next_id()
         self.awaited.add(number)
         promise = self.line.tickets.promise(kind, within) if within else ""
         self.actions.append(actions.Keep(number, kind, values, promise))
+        return number
 
     # -- people
 
@@ -475,7 +476,7 @@ class _Turn:
         self._foreground(actions.PlayRecording(self._next_id(), recording, length))
 
 
-IDS = ("lookup", "limit", "sign", "survey", "line", "ring", "bridge", "leg")
+IDS = ("lookup", "keep", "limit", "sign", "survey", "line", "ring", "bridge", "leg")
 """The fields of memories that hold ids."""
 
 

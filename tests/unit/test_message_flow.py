@@ -84,6 +84,32 @@ def test_what_comes_of_a_message_is_noted_also_when_the_caller_leaves_meanwhile(
     assert len(one.kept) == 1
 
 
+def test_the_note_for_an_agent_is_not_mistaken_for_the_complaint_of_one_who_hangs_up(
+    lines: Hotlines,
+) -> None:
+    one = Caller(lines, "ems")
+    one.keys("4").said()
+    one.keys("1").until("recording")
+    while not isinstance(one.wants[-1], actions.Record):
+        one.said()
+    one.tell(events.Recorded(one.foreground, "rec.wav", 12.0))
+    one.tell(events.Surveyed(one.awaits["Survey"], True))
+    one.keys("1")
+    note = one.awaits["Keep"]
+    one.tell(events.HungUp())
+    complaint = one.awaits["Keep"]
+    assert [want.kind for want in one.all if isinstance(want, Keep)] == [
+        "transfer_note",
+        "complaint",
+    ]
+    one.tell(events.Stored(note, "n1"))
+    assert not one.call.over
+    one.tell(events.StoreFailed(complaint))
+    assert one.call.over
+    assert actions.Note("result", "lost") in one.all
+    assert actions.Note("result", "message") not in one.all
+
+
 def test_the_answer_of_one_lookup_is_not_mistaken_for_that_of_the_next(lines: Hotlines) -> None:
     one = Caller(lines, "ems")
     one.keys("2").said()
