@@ -317,7 +317,7 @@ def offenders(
 def _store(ctx: typer.Context) -> Store:
     from ivr import listing
 
-    return listing.open_store(ctx.obj.database)
+    return listing.look_back(ctx.obj.database)
 
 
 def _done(work: Callable[[], Any]) -> Any:

@@ -269,7 +269,15 @@ def test_the_dialplan_is_printed_written_and_judged(
     assert (code, err) == (0, "the dialplan is clean\n")
 
 
-LOOKING_BACK = (["calls"], ["journal", "c1"], ["replay", "c1"], ["messages"])
+LOOKING_BACK = (
+    ["calls"],
+    ["journal", "c1"],
+    ["replay", "c1"],
+    ["messages"],
+    ["tickets"],
+    ["offenders"],
+    ["agents"],
+)
 
 
 @pytest.mark.parametrize("words", LOOKING_BACK, ids=" ".join)
