@@ -59,7 +59,7 @@ class Agents:
     Safe from several threads. Raises StorageFailed wherever the database fails."""
 
     def __init__(self, store: Store, owner: str) -> None:
-        self.owner = owner
+        self.owner = owner[-80:]  # as long as its column; the end is what makes it unique
         self._store = store
         self._lock = threading.Lock()
         self._staff: Mapping[str, Staff] = {}

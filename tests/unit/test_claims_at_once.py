@@ -7,15 +7,17 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from ivr import floor, tables
-from ivr.agents import Agents, NotClaimed
+from ivr.agents import LOCK, Agents, NotClaimed
 from ivr.staff import Agent, Department, Staff, Transfer
 from ivr.store import Store
 from ivr.turns import Claim, Place
@@ -313,6 +315,23 @@ def test_processes_claim_at_once_and_nobody_is_claimed_twice(store: Store, url: 
     for place, call in enumerate(served):
         overtaken = [other for other in served[place + 1 :] if joined[other] < joined[call]]
         assert len(overtaken) < len(numbers)
+
+
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+def test_on_postgresql_who_claims_waits_for_who_claims_already(store: Store) -> None:
+    people = Agents(store, "one")
+    people.sync(LINES, NOON)
+    people.set_ready("801", "phone", NOON)
+    people.join("c1", 1, "shop", "service", "", NOON)
+    waiting = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+    with ThreadPoolExecutor() as pool:
+        with store.write() as connection:  # SQLite keeps everybody else out by itself
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+            later = NOON + timedelta(seconds=3)  # not within the time of one heartbeat
+            claiming = pool.submit(people.match, later)
+            while not connection.execute(waiting).scalar():
+                assert not claiming.done(), "claimed beside another"
+        assert [claim.call_id for claim in claiming.result(10).claims] == ["c1"]
 
 
 def test_what_a_killed_process_held_is_claimed_by_another(store: Store, url: str) -> None:
