@@ -23,10 +23,12 @@ from ivr import chain, tables, tickets
 from ivr.actions import Keep
 from ivr.audit import audit
 from ivr.chain import Head, Witness
+from ivr.clock import SystemClock
+from ivr.desk import Desk
 from ivr.document import BadFile
 from ivr.files import parse
 from ivr.hotlines import Hotlines
-from ivr.hours import Hours
+from ivr.hours import Hours, spoken
 from ivr.intake import Intake
 from ivr.messages import keep, message_id
 from ivr.migrations.versions import s0003_tickets as made
@@ -732,3 +734,53 @@ def test_a_record_that_cannot_be_read_is_nobodys_ticket(sqlite_store: Store) -> 
         ])  # fmt: skip
         assert tickets.open_(connection, message, Terms(), NOON) == "T1"
     assert json.loads(json.dumps(dict(tickets.found(sqlite_store, "T1").asked))) == {}
+
+
+# ---------------------------------------------------------------- the service
+
+
+async def test_the_desk_opens_tickets_by_the_rules_of_the_line_as_it_is_now(
+    sqlite_store: Store, tmp_path: Path, lines: Hotlines
+) -> None:
+    clock = SystemClock()
+    desk = Desk(sqlite_store, spool(sqlite_store, tmp_path), clock, lambda: lines)
+    with sqlite_store.write() as connection:
+        write_rows(connection, Call, [replace(CALL, hotline="xjca")])
+        messages = [
+            Message(name, "fallback", name, hotline, "agent_complaint", NOON)
+            for name, hotline in (("m1", "xjca"), ("m2", "gone"))
+        ]
+        write_rows(connection, Message, messages)
+    line = lines.lines["xjca"]
+    within = line.tickets.promise("agent_complaint")
+    wish = replace(COMPLAINT, within=within)
+    await desk.keep(replace(CALL, hotline="xjca"), line, wish)
+    await desk.tidy()
+    clock.close()
+    found = {one.message_id: one for one in all_of(sqlite_store)}
+    known, gone = found.pop("m1"), found.pop("m2")
+    [kept] = found.values()
+    assert (kept.promised, kept.complexity, kept.owner) == (within, "complex", "supervisor")
+    assert (known.owner, known.due_at) == ("supervisor", lines.hours["xjca"].due(NOON, within))
+    assert (gone.owner, gone.due_at) == ("service", NOON + timedelta(hours=24))
+
+
+async def test_what_the_caller_heard_is_when_the_ticket_falls_due(
+    sqlite_store: Store, lines: Hotlines
+) -> None:
+    """For every line and kind: the promise of the core's wish, the words, and the due time."""
+    for line in lines.lines.values():
+        for kind in ("message", "question", "query", "person", "complaint", "agent_complaint"):
+            within = line.tickets.promise(kind)
+            text = lines.library.text(line.name, f"message.kept.{kind}")
+            due = lines.hours[line.name].due(NOON, within)
+            message = Message(f"{line.name}{kind}", "call", f"{line.name}{kind}", line.name, kind,
+                              NOON, within=within, due_at=due)  # fmt: skip
+            with sqlite_store.write() as connection:
+                write_rows(connection, Message, [message])
+                name = tickets.open_(
+                    connection, message, Terms(line.tickets, lines.hours[line.name]), NOON
+                )
+            assert tickets.found(sqlite_store, name).due_at == due
+            said = {words for words in ("24小时", "三个工作日") if words in text}
+            assert said <= {spoken(within)}, (line.name, kind)
