@@ -5,10 +5,8 @@ Rules this module keeps:
 - Pure: the real `call.step` on a real line, against an abstract world (`ivr.outside`, what is held;
   `ivr.chances`, what may happen). No clock, no file; whoever wants to see progress passes a
   function in.
-- States that differ only in their ids are one: ids are renumbered before two states are compared.
-  They begin at a thousand, where no counter of an activity ever comes, so that they can be told.
 - The first thing found wrong is told as the shortest way there: events with the actions that
-  followed. What must hold:
+  followed. What must hold (`ivr.explored`):
     1. nothing is asked of the world that must never be asked (`ivr.outside.Wrong`);
     2. a call that is over holds nothing: no place, claim, leg, conversation, timer or lookup, and
        holds no place, claim or leg where it leaves the flows that are explored;
@@ -17,66 +15,49 @@ Rules this module keeps:
     4. a caller who hears music has a timer running that makes us speak, and the wait go on;
     5. nothing is awaited that can never come, and no answer reaches an activity that never asked;
     6. from every state the call comes to its end by what is sure to happen alone, though nobody,
-       neither caller nor agent nor back end, ever does anything.
+       neither caller nor agent nor back end, ever does anything;
+    7. if it is `watched`: no rule of good manners is broken on the way to an ending.
 """
 
 from __future__ import annotations
 
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass, replace
-from functools import cache
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 
-from ivr import actions, events
+from ivr import etiquette
 from ivr.actions import Action
 from ivr.call import Call, step
 from ivr.chances import PHONE, World, chances
 from ivr.events import Event, Offered
+from ivr.explored import (
+    FIRST_ID,
+    Key,
+    Node,
+    Turn,
+    Violation,
+    astray,
+    crossing,
+    ending,
+    happen,
+    key,
+    leaving,
+    sign_of_life,
+)
 from ivr.flow import Line
 from ivr.outside import Outside, Wrong
 
-OVER: tuple[Any, ...] = ("over",)
-FIRST_ID = 1000
-"""Ids begin after this; no counter in an activity's memory comes as far."""
-FOR_WISHES = frozenset({"message", "transfer"})
-"""The flows in which callers leave contact, or are brought to a person."""
+OVER: Key = ("over",)
+"""All calls that are over are one state."""
+UNTIMED = tuple(
+    make
+    for make in etiquette.MONITORS
+    if make.__name__ not in ("Silences", "SignsOfLife", "HoldLimit")
+)
+"""The rules that need no clock."""
 TICK = 1000
 """So many states between two words of progress."""
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """A state of everything: the call, and what it holds outside."""
-
-    call: Call
-    outside: Outside
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """One thing that happened, and what the call asked for then; for people."""
-
-    event: Event
-    actions: tuple[Action, ...]
-    where: str
-
-    def __str__(self) -> str:
-        told = [f"{self.event!r}   [{self.where or 'over'}]"]
-        return "\n".join(told + [f"      {action!r}" for action in self.actions])
-
-
-@dataclass(frozen=True, slots=True)
-class Violation:
-    """What is wrong, and the shortest way there."""
-
-    what: str
-    way: tuple[Turn, ...]
-
-    def __str__(self) -> str:
-        turns = (f"{number:3}. {turn}" for number, turn in enumerate(self.way, 1))
-        return "\n".join((self.what, *turns))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +71,9 @@ class Scope:
     most: int = 1_000_000
     depth: int = 0
     world: World = field(default_factory=World)
+    watched: bool = False
+    """Whether the way to each ending is also held against the rules of `ivr.etiquette`, but for
+    those that are about lengths of time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,145 +113,6 @@ def explore(
     for offer in offered:
         search.begin(offer)
     return search.run()
-
-
-# ---------------------------------------------------------------- one step
-
-
-def happen(line: Line, node: Node, event: Event) -> tuple[Node, tuple[Action, ...]]:
-    """What follows when `event` happens. Raises Wrong, and what `step` raises."""
-    outside = node.outside.told(event)
-    call, wishes = step(line, node.call, event)
-    for wish in wishes:
-        outside = outside.asked(wish)
-    return Node(call, outside), wishes
-
-
-def ending(node: Node) -> str:
-    """What is wrong with the way this call ended, empty if nothing is."""
-    outside = node.outside
-    left = ", ".join(outside.left_over())
-    if left:
-        return f"the call is over and still holds {left}"
-    if not outside.gone and not outside.ended:
-        return "the call is over, and nobody has hung up"
-    if outside.ended and outside.wished and not outside.served:
-        return "a caller who wished for a person was sent away with nothing"
-    return ""
-
-
-def leaving(node: Node) -> str:
-    """What is wrong with a call that leaves the flows that are explored; empty if nothing is."""
-    outside = node.outside
-    asked = any(frame.flow in FOR_WISHES for frame in node.call.frames)
-    left = ", ".join(outside.held())
-    if left:
-        return f"the call goes on elsewhere and still holds {left}"
-    if outside.wished and not outside.served and not asked:
-        return "a caller who wished for a person is led on with nothing"
-    return ""
-
-
-def crossing(line: Line, before: Node, after: Node) -> str:
-    """What is wrong if something crosses what the call has just done: an agent is claimed for it
-    at the very moment when it leaves the waiting line, and must be given back; or the agent's
-    hanging up is told when the conversation is over, and must do nothing. Empty if all is well."""
-    gone = [leg.agent for leg in before.outside.legs if leg.stage == "bridged"]
-    if gone and before.outside.bridge and not after.outside.bridge:
-        _, wishes = step(line, after.call, events.AgentGone(gone[0]))
-        if any(not isinstance(wish, actions.Ignored) for wish in wishes):
-            return "an agent's hanging up, told after the conversation, does something"
-    place = before.outside.place
-    if not place or after.outside.place or before.outside.claims or after.outside.claims:
-        return ""
-    _, wishes = step(line, after.call, events.Claimed(place, "late"))
-    if actions.Release("late", "free") in wishes:
-        return ""
-    return "an agent claimed just as the call left the waiting line is never given back"
-
-
-GIVEN_BACK = (
-    events.TimerFired,
-    events.Found,
-    events.NotFound,
-    events.LookupFailed,
-    events.Surveyed,
-    events.Progress,
-    events.Unstaffed,
-    events.AgentAccepted,
-    events.AgentFailed,
-    events.BridgeOver,
-)
-"""Answers to what must be given up when its state is left: nobody else knows what to do with them.
-(What is stored is stored, whoever hears of it; and a prompt may end in the next state.)"""
-
-
-def astray(event: Event, wishes: tuple[Action, ...]) -> str:
-    """What is wrong with an answer that reached an activity which never asked for it; empty if
-    nothing is."""
-    if isinstance(event, GIVEN_BACK) and actions.Ignored("unhandled") in wishes:
-        return f"{type(event).__name__} reaches an activity that did not ask for it"
-    return ""
-
-
-def _sign_of_life(before: Call, event: Event, after: Call, wishes: tuple[Action, ...]) -> bool:
-    """Whether a timer has made us speak, and the wait goes on."""
-    says = any(isinstance(wish, actions.Say) for wish in wishes)
-    return isinstance(event, events.TimerFired) and says and before.where == after.where
-
-
-# ---------------------------------------------------------------- comparing
-
-
-Key = tuple[Any, ...]
-"""What is the same for two states that differ only in their ids."""
-
-
-def key(node: Node) -> Key:
-    """This state with its ids renumbered in their order; hashable, there only to be compared."""
-    call, outside = node.call, node.outside
-    numbers = sorted({*call.awaited, call.foreground, call.leg, *outside.ids()} - {0})
-    names = {number: rank for rank, number in enumerate(numbers, 1)}
-    top = call.last_id
-    return (
-        tuple(
-            (frame.flow, frame.state, _renamed(frame.memory, names, top)) for frame in call.frames
-        ),
-        tuple((name, _slot(value, names, top)) for name, value in call.slots),
-        (
-            call.pending,
-            call.saying,
-            call.gone,
-            names.get(call.foreground, 0),
-            names.get(call.leg, 0),
-        ),
-        tuple(names[number] for number in call.awaited),
-        outside.key(names),
-    )
-
-
-def _renamed(value: Any, names: Mapping[int, int], top: int) -> Any:
-    """A memory as a tuple; whatever in it is an id has its new number."""
-    if isinstance(value, int):
-        return names.get(value, 0) if FIRST_ID < value <= top else value
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, tuple):
-        return tuple([_renamed(item, names, top) for item in value])
-    return tuple([_renamed(getattr(value, name), names, top) for name in _fields(value.__class__)])
-
-
-@cache
-def _fields(kind: Any) -> tuple[str, ...]:
-    assert is_dataclass(kind)
-    return tuple(one.name for one in fields(kind))
-
-
-def _slot(value: str, names: Mapping[int, int], top: int) -> str:
-    """A slot may hold an id, written in digits."""
-    if value.isdecimal() and value.isascii() and FIRST_ID < int(value) <= top:
-        return str(names.get(int(value), 0))
-    return value
 
 
 # ---------------------------------------------------------------- the search
@@ -352,7 +197,7 @@ class _Search:
                 for event in chance.events:
                     after, wishes = happen(self.line, after, event)
                     wrong = wrong or astray(event, wishes)
-                    speaks = speaks or _sign_of_life(node.call, event, after.call, wishes)
+                    speaks = speaks or sign_of_life(node.call, event, after.call, wishes)
                     if after.call.over:
                         break
                 wrong = wrong or self.judge(after) or crossing(self.line, node, after)
@@ -365,6 +210,11 @@ class _Search:
                 self.fail(wrong, number, chance.events)
                 return
             self.ends += after.call.over
+            if self.scope.watched and (after.call.over or self.outside_scope(after.call)):
+                broken = self.watch(number, chance.events)
+                if broken:
+                    self.fail(broken, number, chance.events)
+                    return
             target = self.add(after, number, chance.events)
             if chance.sure and target != number:
                 self.sources.append(number)
@@ -399,16 +249,27 @@ class _Search:
 
     # -- telling
 
-    def fail(self, what: str, number: int, then: tuple[Event, ...]) -> None:
+    def watch(self, number: int, then: tuple[Event, ...]) -> str:
+        """The first rule that is broken on the way to this ending, empty if none is."""
+        monitors = [make(self.line, 0.0) for make in UNTIMED]
+        for turn in tell(self.line, self.way(number, then)):
+            happened: tuple[Event | Action, ...] = (turn.event, *turn.actions)
+            for monitor in monitors:
+                for what in happened:
+                    monitor.see(0.0, what)
+        broken = (mark for one in monitors for mark in one.marks if not mark.kept)
+        return next((str(mark) for mark in broken), "")
+
+    def way(self, number: int, then: tuple[Event, ...]) -> list[Event]:
+        """The shortest way to this state, and on."""
         way = list(then)
-        while True:
-            parent, came = self.came[number]
-            if parent < 0:
-                way = [*self.starts[number], *way]
-                break
-            way = [*came, *way]
+        while (parent := self.came[number][0]) >= 0:
+            way = [*self.came[number][1], *way]
             number = parent
-        self.violation = Violation(what, tuple(tell(self.line, way)))
+        return [*self.starts[number], *way]
+
+    def fail(self, what: str, number: int, then: tuple[Event, ...]) -> None:
+        self.violation = Violation(what, tuple(tell(self.line, self.way(number, then))))
 
 
 def tell(line: Line, way: Iterable[Event]) -> Iterator[Turn]:

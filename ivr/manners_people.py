@@ -201,7 +201,8 @@ class AfterTheTalk(Monitor):
             case Say(prompt=prompt) if prompt == ANYTHING_ELSE:
                 self.asked = True
             case Key(digit=digit) if self.talked and self.asked:
-                self.nothing_more = digit == "2"
+                # who wants something else is asked again after that, by another rule
+                self.talked = self.nothing_more = digit == "2"
             case Say(prompt=prompt) if self.talked and prompt in GOODBYES:
                 wanted = self.nothing_more and self.line.settings["rating"] == "yes"
                 kept = self.asked and (not wanted or prompt == RATE)

@@ -21,6 +21,7 @@ CORE = (
     "manners_waiting",
     "manners_people",
     "explore",
+    "explored",
     "chances",
     "outside",
     "guards",
