@@ -18,7 +18,7 @@ import re
 import socket
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -28,7 +28,7 @@ import numpy as np
 from harness import Stage, free_port
 from sqlalchemy import select
 
-from ivr import tables
+from ivr import floor, tables
 from ivr.agents import Agents
 from ivr.clock import SystemClock
 from ivr.ear import Heard
@@ -58,8 +58,8 @@ def voice(pitch: int, seconds: float = 60.0) -> Samples:
     return (3000 * np.sin(2 * np.pi * pitch * when)).astype(np.int16)
 
 
-def takes(talk: float | None = None, key: float = 1.0, after: float = 0.3) -> Does:
-    """Picks up, presses 1 after `key` seconds, and talks for so long; None: until hung up on."""
+def takes(key: float = 1.0, after: float = 0.3) -> Does:
+    """Picks up, presses 1 after `key` seconds, and talks until somebody hangs up."""
 
     async def does(call: PhoneCall) -> None:
         await picks_up(call, after)
@@ -67,9 +67,6 @@ def takes(talk: float | None = None, key: float = 1.0, after: float = 0.3) -> Do
         (pressed,) = call.press("1")
         await pressed.done()
         call.play(voice(AGENT), "talk")
-        if talk is not None:
-            await asyncio.sleep(talk)
-            await call.hang_up()
 
     return does
 
@@ -207,7 +204,7 @@ def staffed(root: Path) -> None:
     text = re.sub(r"(?m)^agents:\n(  - .*\n)+", f"agents:\n{rows}", text)
     text = re.sub(
         r"(?m)^transfer: .*$",
-        "transfer: {department: service, ring: 5 s, limit: 10 min, wrap_up: 1 s, misses: 2, "
+        "transfer: {department: service, ring: 8 s, limit: 10 min, wrap_up: 1 s, misses: 2, "
         "attempts: 5, hold_limit: 5 min}",
         text,
     )
@@ -251,10 +248,11 @@ class Office:
     # -- what the database says
 
     def agents(self) -> dict[str, tuple[str, str, str]]:
-        """By phone: state, reason, and the call that holds it."""
+        """By phone: state as it is now, reason, and the call that holds it."""
+        now = SystemClock().utc()
         with self.stage.store.read() as connection:
             return {
-                row.phone: (row.state, row.reason, row.call_id or "")
+                row.phone: (floor.phone(row, now).state, row.reason, row.call_id or "")
                 for row in connection.execute(select(tables.agents))
             }
 
@@ -317,7 +315,20 @@ class Office:
                     raise AssertionError(f"something is left: {left}")
                 await asyncio.sleep(0.1)
 
+    async def at_rest_for(self, caller: str, within: float = 10.0) -> None:
+        """The service has nothing to do with this caller any more."""
+        async with asyncio.timeout(within):
+            while any(  # noqa: ASYNC110  # it tells nobody when a call has been written down
+                one["caller"][-4:] == caller[-4:] for one in await self.stage.ask(ask="live")
+            ):
+                await asyncio.sleep(0.05)
+
     # -- callers
+
+    def agent_of(self, caller: str) -> PhoneCall:
+        """The agent's call with this caller."""
+        calls = [ring for desk in self.desks.values() for ring in desk.rings]
+        return next(one for one in reversed(calls) if one.caller == caller and not one.ended_by)
 
     async def wants(self, caller: str, agent: str = "", number: str = "1001") -> PhoneCall:
         """A caller who is put through: to this agent, or to whoever is next."""
