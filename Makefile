@@ -87,6 +87,10 @@ lint: install  ## Style, types, flows, dialplan
 	done; \
 	[ -z "$$failed" ] || { echo "failed: $$failed"; exit 1; }
 
+.PHONY: explore
+explore: install  ## Try every order of events of a transfer on every line; writes docs/exploration.md
+	@$(BIN)/sansheng explore $(if $(EXPLORE),$(EXPLORE),--write docs/exploration.md)
+
 .PHONY: bench
 bench: install  ## How fast: calls a second in virtual time, at both levels
 	@$(BIN)/sansheng simulate tests/scenarios

@@ -22,7 +22,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ivr import agent_commands, logs, place, ticket_commands
+from ivr import agent_commands, explore_command, logs, place, ticket_commands
 from ivr.document import BadFile
 from ivr.showing import Refused, complain, err, one_of, out, show
 from ivr.store import StorageFailed
@@ -384,6 +384,10 @@ app.command()(agent_commands.line)
 
 app.add_typer(ticket_commands.app, name="tickets")
 app.command()(ticket_commands.offenders)
+
+# ---------------------------------------------------------------- proofs
+
+app.command()(explore_command.explore)
 
 
 def hoisted(words: Sequence[str]) -> list[str]:
