@@ -7,7 +7,8 @@ Rules this module keeps:
   in the line's working hours.
 - The number shown is one of the line's own, and nothing else can be written here (LAW-1).
 - `through` is the name of an endpoint of the switch: the only part of a dial string that is not
-  a checked number. A line without one promises call-backs that people make themselves.
+  a checked number. Without one the installation's own is used (`SANSHENG_CARRIER`); where there
+  is neither, people make the calls that the line promises.
 
 Written in a hotline's file as:
 

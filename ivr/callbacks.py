@@ -23,7 +23,7 @@ import asyncio
 import re
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -39,7 +39,7 @@ from ivr.house import Post
 from ivr.manager import ManagerError
 from ivr.outgoing import UNSURE, Dialler
 from ivr.promises import Attempt, Promise
-from ivr.store import Message, StorageFailed, Store, upsert
+from ivr.store import Message, StorageFailed, Store
 from ivr.switchboard import Switchboard
 from ivr.tables import calls, messages, owners
 from ivr.tables import promises as rows
@@ -58,6 +58,18 @@ BRIEFED = ("kind", "caller", "contact", "item", "staff_number", "recording", "su
 """What the agent is told of the message."""
 
 log = structlog.get_logger("callbacks")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a look has seen: attempts that nobody here makes, promises kept by people, due soon or
+    past their time, and whether any promise may be tried now."""
+
+    running: list[Attempt]
+    answered: list[str]
+    soon: list[Promise]
+    broken: list[Promise]
+    waiting: bool
 
 
 @dataclass(eq=False, slots=True)
@@ -83,18 +95,19 @@ class Running:
 
 
 class Callbacks:
-    """Makes the call-backs of one process. `failing` says whether a line's back end is known not
-    to work."""
+    """Makes the call-backs of one process. `carrier` is the endpoint by which calls go out, where a
+    line names none; `failing` says whether a line's back end is known not to work."""
 
     def __init__(
         self,
         service: Service,
         database: Store,
         switchboard: Switchboard,
+        carrier: str = "",
         failing: Callable[[str], bool] = lambda line: False,
     ) -> None:
         self._service, self._store, self._switchboard = service, database, switchboard
-        self._clock, self._failing = service.clock, failing
+        self._clock, self._carrier, self._failing = service.clock, carrier, failing
         self.dialler = Dialler(service)
         self.owner = switchboard.agents.owner
         self._running: dict[str, Running] = {}
@@ -149,24 +162,34 @@ class Callbacks:
         return tuple(
             name
             for name, rules in service.hotlines.callbacks.items()
-            if rules.through and name not in service.maintenance and rules.hours.is_open(now)
+            if (rules.through or self._carrier)
+            and name not in service.maintenance
+            and rules.hours.is_open(now)
         )
 
     async def look(self) -> None:
         """One look at all that is promised. Raises StorageFailed."""
-        now = self._clock.utc()
-        await self._recover()
-        for name in await self._clock.in_executor(promises.answered, self._store, now):
+        seen = await self._clock.in_executor(self._see, self._clock.utc(), self.lines())
+        for attempt in seen.running:
+            await self._recover(attempt)
+        for name in seen.answered:
             log.info("people have kept a promise themselves", promise=name)
-        for name, rules in self._service.hotlines.callbacks.items():
-            soon = (self._store, name, now, rules.due_soon)
-            for one in await self._clock.in_executor(promises.due_soon, *soon):
-                await self._announce("due_soon", one)
-        for one in await self._clock.in_executor(promises.passed, self._store, now):
+        for one in seen.soon:
+            await self._announce("due_soon", one)
+        for one in seen.broken:
             await self._announce("broken", one)
-        found = await self._clock.in_executor(self._line_up, self.lines())
-        if found:
+        if seen.waiting:
             self._switchboard.look()
+
+    def _see(self, now: datetime, allowed: tuple[str, ...]) -> Seen:
+        rules, database = self._service.hotlines.callbacks, self._store
+        return Seen(
+            running=[a for a in promises.running(database) if a.id not in self._running],
+            answered=promises.answered(database, now),
+            soon=promises.due_soon(database, {n: r.due_soon for n, r in rules.items()}, now),
+            broken=promises.passed(database, now),
+            waiting=self._line_up(allowed),
+        )
 
     def _line_up(self, allowed: tuple[str, ...]) -> bool:
         """Give every promise that may be tried its place in a line; whether there is any."""
@@ -204,26 +227,18 @@ class Callbacks:
 
     # -- after a crash
 
-    async def _recover(self) -> None:
-        """Attempts of processes that have died, and those that were left alone."""
-        now = self._clock.utc()
-        for attempt in await self._clock.in_executor(promises.running, self._store):
-            if attempt.id in self._running:
-                continue
-            if attempt.owner != self.owner:
-                taken = await self._clock.in_executor(self._take_over, attempt)
-                if not taken:
-                    continue
-                log.warning("an attempt of a process that died", attempt=attempt.id)
-            if attempt.dialled_at is not None and await self.dialler.exists(attempt.channel_id) in (
-                True,
-                None,
-            ):
-                continue  # it is up still, or nobody can say yet
-            result, talked = await self._clock.in_executor(self._journalled, attempt)
-            await self._end(attempt, result, talked)
-        if self._running:
-            await self._clock.in_executor(self._alive, now)
+    async def _recover(self, attempt: Attempt) -> None:
+        """An attempt of a process that has died, or one that was left alone."""
+        if attempt.owner != self.owner:
+            if not await self._clock.in_executor(self._take_over, attempt):
+                return
+            log.warning("an attempt of a process that died", attempt=attempt.id)
+        if attempt.dialled_at is not None:
+            up = await self.dialler.exists(attempt.channel_id)
+            if up is None or up:
+                return  # nobody can say yet, or it is up still
+        result, talked = await self._clock.in_executor(self._journalled, attempt)
+        await self._end(attempt, result, talked)
 
     def _take_over(self, attempt: Attempt) -> bool:
         with self._store.read() as connection:
@@ -232,10 +247,6 @@ class Callbacks:
         if seen is not None and seen > self._clock.utc() - DEAD:
             return False
         return promises.adopt(self._store, attempt, self.owner)
-
-    def _alive(self, now: Any) -> None:
-        with self._store.write() as connection:
-            upsert(connection, owners, [{"name": self.owner, "seen_at": now}])
 
     def _journalled(self, attempt: Attempt) -> tuple[str, float]:
         """What the record of the person's call says came of it, if there was one."""
@@ -253,7 +264,7 @@ class Callbacks:
         if one.state == promises.GIVEN_UP:
             await self._announce("given_up", one)
 
-    def _ended(self, attempt: Attempt, result: str, now: Any, talked: float) -> Promise | None:
+    def _ended(self, attempt: Attempt, result: str, now: datetime, talked: float) -> Promise | None:
         """The attempt's end, and what becomes of the promise's place in the line."""
         with self._store.read() as connection:
             query = select(rows.c.hotline).where(rows.c.id == attempt.promise)
@@ -401,7 +412,7 @@ class Callbacks:
             variables["SANSHENG_SORRY"] = str(sounds / sorry[0].path)
         await self.dialler.ring(
             one.promise.contact,
-            rules.through,
+            rules.through or self._carrier,
             rules.shows,
             attempt.channel_id,
             rules.ring,

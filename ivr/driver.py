@@ -138,7 +138,7 @@ class Driver:
         over = asyncio.create_task(self._over.wait())
         try:
             await asyncio.wait({speaking, over}, return_when=asyncio.FIRST_COMPLETED)
-            if speaking.done():
+            if speaking.done() and self._failed is None:  # what failed first is what is told
                 speaking.result()
                 self._drain()
             await self._finish(speaking)
@@ -293,7 +293,8 @@ class Driver:
             case actions.RingAgent(id=number):
                 self._begin(number, self._ring(wish))
             case actions.CancelRing(id=number):
-                self._tasks[number].cancel()  # if it waits for the journal still
+                if number in self._tasks:  # a call-back's agent was rung before its call began
+                    self._tasks[number].cancel()  # if it waits for the journal still
                 people.cancel(self._fold.call, wish)
             case actions.Release():
                 people.release(self._fold.call, self.line, wish)

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Any
@@ -334,23 +334,24 @@ def passed(store: Store, now: datetime) -> list[Promise]:
         return found
 
 
-def due_soon(store: Store, hotline: str, now: datetime, seconds: float) -> list[Promise]:
-    """Promises of a line that fall due within so many seconds (or half of the time that was
-    promised, if that is less), each once; returns them. Raises StorageFailed."""
+def due_soon(store: Store, lines: Mapping[str, float], now: datetime) -> list[Promise]:
+    """Promises that fall due within so many seconds (by line; half of the time that was promised,
+    if that is less), each once; returns them. Raises StorageFailed."""
+    longest = max(lines.values(), default=0.0)
     near = and_(
-        promises.c.hotline == hotline,
         promises.c.state.in_(OWED),
-        promises.c.due_at <= now + timedelta(seconds=seconds),
+        promises.c.due_at <= now + timedelta(seconds=longest),
         promises.c.due_at > now,
         promises.c.soon_told_at.is_(None),
     )
     with store.read() as connection:
         rows = connection.execute(select(promises).where(near)).all()
-    soon = [
-        one
-        for one in (Promise(**row._mapping) for row in rows)
-        if one.due_at - now <= (one.due_at - one.made_at) / 2
-    ]
+    soon = []
+    for row in rows:
+        one = Promise(**row._mapping)
+        ahead = timedelta(seconds=lines.get(one.hotline, 0.0))
+        if one.due_at - now <= min(ahead, (one.due_at - one.made_at) / 2):
+            soon.append(one)
     if not soon:
         return []
     with store.write() as connection:

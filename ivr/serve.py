@@ -42,6 +42,7 @@ from ivr.lending import Lending
 from ivr.manager import Manager, ManagerDown, ManagerRefused
 from ivr.server import Service
 from ivr.spool import Spool
+from ivr.staff import PHONE
 from ivr.store import Store
 from ivr.switchboard import Switchboard
 from ivr.webhook import Sender
@@ -64,7 +65,8 @@ log = structlog.get_logger("serve")
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Where everything is. `sounds` and `spool` are as Asterisk calls them; `service_spool` is
-    the spool as this process calls it. `manager` is None to run without."""
+    the spool as this process calls it. `manager` is None to run without. `carrier` is the endpoint
+    of Asterisk by which people are called back, empty for none."""
 
     root: Path
     database: str
@@ -79,6 +81,7 @@ class Settings:
     system: str
     most: int
     drain: float = DRAIN
+    carrier: str = ""
 
 
 class LookUps:
@@ -181,7 +184,7 @@ async def _serve(settings: Settings, loaded: Hotlines, database: Store) -> None:
         people.connect()
         people.sync(loaded.lines)
         ending.push_async_callback(people.close)
-        callbacks = Callbacks(service, database, people, _failing(service))
+        callbacks = Callbacks(service, database, people, settings.carrier, _failing(service))
         callbacks.connect()
         manager = await _manager(settings, service, people, callbacks, ending)
         ending.push_async_callback(service.close)
@@ -421,7 +424,14 @@ def settings_from(
         recordings=Path(environment.get("SANSHENG_RECORDINGS") or root / "var/recordings/kept"),
         system=environment.get("SANSHENG_SYSTEM", "sansheng"),
         most=most,
+        carrier=_carrier(environment.get("SANSHENG_CARRIER", "")),
     )
+
+
+def _carrier(name: str) -> str:
+    if name and not PHONE.fullmatch(name):
+        raise ValueError(f"SANSHENG_CARRIER is no endpoint of Asterisk: '{name}'")
+    return name
 
 
 def address(text: str) -> tuple[str, int]:

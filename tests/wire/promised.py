@@ -1,0 +1,203 @@
+"""A service that keeps promises, in virtual time: a real database, the fake Asterisk, phones of
+agents and of people who are called back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Self
+
+from ivr.actions import Keep
+from ivr.agents import Agents
+from ivr.callbacks import Callbacks
+from ivr.channel import Taken
+from ivr.clock import VirtualClock
+from ivr.fake import FakeAsterisk
+from ivr.fake_ami import Account
+from ivr.fake_channel import Channel
+from ivr.fake_originate import Answered
+from ivr.fake_phones import FakePhone
+from ivr.hotlines import Hotlines
+from ivr.hours import parse
+from ivr.journal import MemoryJournal
+from ivr.manager import Manager
+from ivr.messages import Kept, keep
+from ivr.promises import Attempt, Promise, listed, tried
+from ivr.scenario import Press, Ring, ScriptedCaller, Step
+from ivr.server import Service
+from ivr.store import Call, Store, write_rows
+from ivr.switchboard import Switchboard
+from ivr.wire_rehearsal import SECRET, SOUNDS, prompt_names
+
+PERSON = "13912345678"
+MONDAY = datetime.fromisoformat("2026-11-23T02:00:00+00:00")
+"""Ten in the morning where the lines are."""
+EVERY = ("open", "calling", "kept", "broken", "given_up")
+
+CONTEXTS = {
+    "sansheng-agent": Answered(),
+    "sansheng-callback": Answered(path="callback", arguments=("${SANSHENG_ATTEMPT}",)),
+}
+
+
+def person(*keys: tuple[str, str], after: float = 4.0) -> FakePhone:
+    """Somebody who picks up after so many seconds and presses these keys at these prompts."""
+    script = tuple(Step(at, False, 0.5, Press(press)) for at, press in keys)
+    phone = FakePhone([Ring("ignore", after)])
+    phone.script = lambda: ScriptedCaller(script)
+    return phone
+
+
+def who_does(*does: str, after: float = 3.0, talks: float = 10.0) -> FakePhone:
+    """Somebody who does this at each ring, and hangs up after having talked for so long."""
+    return FakePhone([Ring(one, after, talks=talks) for one in does])
+
+
+class Office:
+    """One service, from its start to its end; `store` and `clock` outlive it."""
+
+    def __init__(
+        self, lines: Hotlines, store: Store, clock: VirtualClock, phones: Mapping[str, FakePhone]
+    ) -> None:
+        # tried again soon: every virtual hour has hundreds of looks
+        soon = {name: replace(one, spacing=300.0) for name, one in lines.callbacks.items()}
+        self.lines, self.store, self.clock = replace(lines, callbacks=soon), store, clock
+        self.phones = dict(phones)
+        names = prompt_names(lines)
+        for phone in self.phones.values():
+            phone.name_of = lambda path: names.get(("xjca", path))
+        parts = lines.library.all_parts().values()
+        self._lengths = {str(SOUNDS / part.path): part.seconds for part in parts}
+
+    async def __aenter__(self) -> Self:
+        self.fake = FakeAsterisk(
+            self.clock,
+            ("127.0.0.1", 1),
+            seconds=self._lengths.get,
+            accounts={"sansheng": Account(SECRET)},
+            phones=self.phones,
+            contexts=CONTEXTS,
+        )
+        self.manager_port = await self.fake.listen()
+        await self.start("first")
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.stop()
+        await self.fake.close()
+
+    async def start(self, owner: str, ready: Sequence[str] = ("801",)) -> None:
+        """The service starts; the agents with these phones are ready."""
+        self.journal = MemoryJournal()
+        self.service = Service(
+            clock=self.clock,
+            hotlines=self.lines,
+            journal=self.journal,
+            desk=self,
+            lookups=None,  # type: ignore[arg-type]
+            sounds=SOUNDS,
+            spool=Path("/spool"),
+            system="fake",
+        )
+        self.fake.agi = ("127.0.0.1", await self.service.listen("127.0.0.1", 0))
+        self.people = Switchboard(self.service, Agents(self.store, owner))
+        self.people.connect()
+        self.people.sync(self.lines.lines)
+        await self.people.settled()
+        for phone in ready:
+            now = self.clock.utc()
+            await self.clock.in_executor(self.people.agents.set_ready, phone, "test", now)
+        self.callbacks = Callbacks(self.service, self.store, self.people, "carrier")
+        self.callbacks.connect()
+        self.manager = Manager(
+            "127.0.0.1",
+            self.manager_port,
+            "sansheng",
+            SECRET,
+            clock=self.clock,
+            on_event=self.service.manager_event,
+        )
+        self.fake.watch(self.manager)
+        await self.manager.start()
+        self.service.bell = self.manager
+        self._running = asyncio.create_task(self.callbacks.run())
+
+    async def stop(self) -> None:
+        """The service stops in order."""
+        self._running.cancel()
+        await asyncio.gather(self._running, return_exceptions=True)
+        await self.callbacks.close()
+        await self.people.close()
+        await self.service.close()
+        await self.manager.stop()
+
+    async def kill(self) -> None:
+        """The service is gone, as if killed: nothing is written down or given back any more."""
+        self._running.cancel()
+        for task in [*self.callbacks._tasks, *self.service._calls, *self.service._errands]:
+            task.cancel()
+        self.people._closed = True
+        self.people._jobs.clear()
+        for driver in self.service.drivers.values():
+            driver._session.abort()
+        await asyncio.gather(
+            self._running,
+            *self.callbacks._tasks,
+            *self.service._calls,
+            *self.service._errands,
+            return_exceptions=True,
+        )
+        await self.service.close()
+        await self.manager.stop()
+
+    # -- the desk, which nobody needs here
+
+    async def take(self, call: Call, what: str, slices: Sequence[str]) -> Taken:
+        raise AssertionError("nothing is recorded in a call-back")
+
+    async def keep(self, call: Call, line: object, wish: Keep) -> Kept:
+        raise AssertionError("nothing is kept in a call-back")
+
+    # -- what happened before, and what came of it
+
+    def leave(
+        self, number: int = 1, contact: str = PERSON, kind: str = "message", hotline: str = "xjca"
+    ) -> Kept:
+        """A caller has left a message, and was promised an answer."""
+        line = self.lines.lines[hotline]
+        now = self.clock.utc()
+        call = Call(f"fake-1.{number}", "fake", f"1.{number}", hotline, "1001", contact, now)
+        call = Call(**{name: getattr(call, name) for name in call.__slots__} | {"ended_at": now})
+        with self.store.write() as connection:
+            write_rows(connection, Call, [call])
+        wish = Keep(9, kind, (("contact", contact),), "24 h")
+        hours = parse(line.document)
+        return keep(self.store, call, wish, hours, now, line.tickets, tuple(line.numbers))
+
+    @property
+    def promise(self) -> Promise:
+        (one,) = listed(self.store, states=EVERY)
+        return one
+
+    @property
+    def attempts(self) -> list[Attempt]:
+        return tried(self.store, self.promise.id)
+
+    def calls_to(self, number: str = PERSON) -> list[Channel]:
+        """The calls that this phone has had."""
+        return self.phones[number].calls
+
+    async def until(self, *states: str, limit: float = 7200.0) -> None:
+        """Time goes on until the promise is in one of these states, and nobody is in a call."""
+        await self.clock.run(
+            lambda: (
+                self.promise.state in states and not self.fake.channels and not self.callbacks.busy
+            ),
+            limit=limit,
+        )
+
+    async def quiet(self, seconds: float) -> None:
+        await self.clock.run_for(seconds)
