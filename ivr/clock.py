@@ -163,9 +163,10 @@ class _Count:
             del self._names[self._who]
 
 
-QUIET = 4
-"""Turns of the event loop, with everybody idle, before time moves: a waiter that was woken
-through `asyncio.wait` of a task needs three until it runs."""
+QUIET = 8
+"""Turns of the event loop, with everybody idle, before time moves: from a reply of Asterisk's
+over what is decided, kept and decided again to the next command it takes five, and none of those
+on the way is seen to be busy."""
 
 SPIN = 200
 """Turns of the event loop in a row before the wait leaves the processor to other threads."""

@@ -27,7 +27,7 @@ from ivr.fake_ami import Account, AmiServer, AmiSession, Watched
 from ivr.fake_bridge import Feature
 from ivr.fake_channel import Channel
 from ivr.fake_ears import Heard, Part, Script
-from ivr.fake_originate import Answered, Dialling, Order
+from ivr.fake_originate import DIALPLAN, Answered, Dialling, Order
 from ivr.fake_phones import FakePhone
 
 EXIT_ON_HANGUP = {"AGIEXITONHANGUP": "yes"}
@@ -58,7 +58,7 @@ class FakeAsterisk:
         done: str = "SANSHENG_DONE",
         accounts: Mapping[str, Account] | None = None,
         phones: Mapping[str, FakePhone] | None = None,
-        contexts: Mapping[str, Answered] | None = None,
+        contexts: Mapping[str, Answered] = DIALPLAN,
         features: Sequence[Feature] = (),
     ) -> None:
         self.clock = clock
@@ -68,7 +68,7 @@ class FakeAsterisk:
         self.done = done
         self.epoch = clock.utc().timestamp() - clock.now()
         self.phones = dict(phones or {})
-        self.contexts = dict(contexts or {})
+        self.contexts = dict(contexts)
         self.features = tuple(features)
         self.database: dict[tuple[str, str], str] = {}
         self.channels: dict[str, Channel] = {}

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 
 from ivr.clock import Timer
 from ivr.fake_channel import CALLED, Channel
-from ivr.fake_phones import ANSWERS, BEGINS, FakePhone, Ring, bridged, picked_up
+from ivr.fake_phones import ANSWERS, BEGINS, FakePhone, bridged, picked_up
 from ivr.fake_variables import expand, set_variable
+from ivr.scenario import Ring
 
 if TYPE_CHECKING:
     from ivr.fake import FakeAsterisk
@@ -32,7 +33,7 @@ REFUSED = {"busy": ("BUSY", 17), "decline": ("NOANSWER", 21)}
 class Answered:
     """What the dialplan does with a phone that has answered: it sets `variables`, rings the
     service for the script `path`, and, if the script has set `accepted` to 1, waits `wait` seconds
-    to be bridged. `absolute` is the time it gives the service."""
+    (or SANSHENG_WAIT) to be bridged. `absolute` is the time it gives the service."""
 
     path: str = "leg"
     arguments: tuple[str, ...] = ("${SANSHENG_LEG}",)
@@ -40,6 +41,13 @@ class Answered:
     accepted: str = "SANSHENG_ACCEPTED"
     wait: float = 15.0
     absolute: float = 8.0
+
+
+DIALPLAN: Mapping[str, Answered] = {
+    "sansheng-agent": Answered(),
+    "sansheng-callback": Answered("callback", ("${SANSHENG_ATTEMPT}",), accepted=""),
+}
+"""The contexts of asterisk/extensions.conf into which the service rings phones."""
 
 
 @dataclass(frozen=True, slots=True)

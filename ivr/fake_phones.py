@@ -4,8 +4,10 @@ Rules this module keeps:
 
 - A phone takes one call at a time: while it is in one, the next finds it busy, and `overlaps`
   counts that.
-- What a person does at each ring was decided before (`Ring`); the last of the list goes on for
-  ever, and a phone without any is not reachable.
+- What a person does at each ring was decided before (`scenario.Ring`); the last of the list goes
+  on for ever, and a phone without any is not reachable.
+- Who drops with `hears` 0 is gone when the script begins; who drops at once, before it begins. On
+  a real Asterisk chance decides between the two.
 - Lengths are in seconds.
 """
 
@@ -17,38 +19,16 @@ from functools import partial
 
 from ivr.fake_channel import Channel
 from ivr.fake_ears import Part, Script
-from ivr.scenario import KEY_GAP
+from ivr.scenario import KEY_GAP, Ring
 
 ANSWERS = frozenset({"accept", "refuse", "ignore", "drop", "drop_in_note"})
 """What a person does who picks up; the others are busy, decline, no_answer and unreachable."""
-
-HEARS_OUT = 2.0
-"""Seconds after picking up at which a key is pressed, or the phone put down, unless told."""
 
 BEGINS = 0.001
 """Seconds from the action's reply to the phone's ringing, and from its being picked up to the
 script's beginning."""
 
 KEYS = {"accept": "1", "refuse": "2"}
-
-
-@dataclass(frozen=True, slots=True)
-class Ring:
-    """What a person does at one ring.
-
-    After `after` seconds they do this: accept, refuse, ignore (hear the note and press nothing),
-    drop (pick up and hang up at once: the script never begins), drop_in_note (with `hears` 0 the
-    script begins on a channel that is dead already; on a real Asterisk chance decides between the
-    two); busy, decline; no_answer and unreachable take no time. Who picks up decides after `hears`
-    more. In a conversation they hang up after `talks` (None: never) and press `keys`, each so long
-    after its beginning.
-    """
-
-    does: str = "accept"
-    after: float = 3.0
-    hears: float = HEARS_OUT
-    talks: float | None = None
-    keys: tuple[tuple[float, str], ...] = ()
 
 
 @dataclass(slots=True)

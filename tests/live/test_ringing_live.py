@@ -23,9 +23,10 @@ from ivr.dialplan import allowed
 from ivr.fake import EXIT_ON_HANGUP
 from ivr.fake_ami import WANTED
 from ivr.fake_bridge import Feature
-from ivr.fake_phones import KEYS, Ring
+from ivr.fake_phones import KEYS
 from ivr.phone import Phone
 from ivr.phone_call import PhoneCall
+from ivr.scenario import Ring
 from ivr.switch import Ports, Switch
 
 pytestmark = pytest.mark.live

@@ -14,7 +14,8 @@ from ivr.fake_ami import Account
 from ivr.fake_bridge import Feature
 from ivr.fake_channel import Channel
 from ivr.fake_originate import Answered
-from ivr.fake_phones import FakePhone, Ring
+from ivr.fake_phones import FakePhone
+from ivr.scenario import Ring
 
 EVERYTHING = frozenset({"call", "originate", "user"})
 

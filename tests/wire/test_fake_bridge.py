@@ -7,8 +7,7 @@ from crowd import Crowd, Talk
 from faked import KEYS
 
 from ivr.fake_bridge import Feature
-from ivr.fake_phones import Ring
-from ivr.scenario import HangUpAct, Press
+from ivr.scenario import HangUpAct, Press, Ring
 
 CODES = (
     Feature("*1", "hold", arguments=("hold",)),

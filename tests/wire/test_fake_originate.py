@@ -6,7 +6,7 @@ import pytest
 from crowd import Crowd, Talk
 from faked import KEYS
 
-from ivr.fake_phones import Ring
+from ivr.scenario import Ring
 
 
 async def accepts(talk: Talk) -> None:
