@@ -6,7 +6,7 @@ Rules this module keeps:
   nobody at home: each agent's phone is a real one that does what its plan says, ring after ring.
 - A caller who keys a staff number gets that agent and nobody else, so that many cases run side
   by side.
-- Who talks can be heard: an agent is a tone of 440 Hz, a caller one of 660 Hz.
+- Who talks can be heard: an agent is one tone, a caller another.
 - Judged is what was heard and what was written down; the service's own word only says when to act.
 """
 
@@ -40,8 +40,8 @@ from ivr.store import Call
 AGENTS = tuple(str(number) for number in range(801, 821))
 ANYBODY = AGENTS[-4:]
 """Those whom a caller gets who asks for nobody by number; all others have to be asked for."""
-AGENT, CALLER = 440, 660
-"""Hz of their voices."""
+AGENT, CALLER = 1850, 2150
+"""Hz of their voices: no key, no beep and no note of the music sounds like that."""
 STEP = 0.02
 """Seconds of sound that are looked at at once."""
 
@@ -349,12 +349,13 @@ class Office:
 
 
 def names(heard: Iterable[Heard], line: str = "xjca") -> list[str]:
-    """The prompts heard, without the line's name, digits left out."""
+    """The prompts heard, without the line's name; digits and the like left out."""
     found = []
     for one in heard:
         name = next((n for n in one.names if n.startswith((f"{line}.", "common."))), one.name)
         short = name.partition(".")[2]
-        if not short.startswith(("digit.", "count.")) and (not found or found[-1] != short):
+        part = short.startswith(("digit.", "count.", "letter.")) or "." not in name
+        if not part and (not found or found[-1] != short):
             found.append(short)
     return found
 
