@@ -94,6 +94,11 @@ class Bridge(Activity):
     def enter(self, turn: Turn) -> Memory:
         turn.take_pending()
         leg = turn.leg
+        if not leg:
+            # the agent who had accepted is gone already
+            turn.release(turn.slot("agent"), "dropped")
+            turn.fire("failed")
+            return BridgeMemory(bridge=0, leg=0, agent="")
         return BridgeMemory(bridge=turn.bridge(leg), leg=leg, agent=turn.slot("agent"))
 
     def handle(self, turn: Turn, memory: BridgeMemory, event: Event) -> Memory:
@@ -101,7 +106,6 @@ class Bridge(Activity):
             case BridgeOver():
                 return self._over(turn, memory, event)
             case AgentGone(agent=agent) if agent == memory.agent:
-                turn.forget(memory.leg)
                 return self._settle(turn, replace(memory, leg=0, gone=True))
             case FeatureAsked(feature=feature):
                 return self._feature(turn, memory, feature)

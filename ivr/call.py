@@ -30,6 +30,7 @@ from ivr.actions import Action
 from ivr.activity import Memory
 from ivr.events import (
     AgentAccepted,
+    AgentGone,
     Answer,
     Answered,
     Claimed,
@@ -171,6 +172,9 @@ class _Turn:
         elif isinstance(event, Answer) and not self.expects(event):
             self.ignore("late")
         else:
+            if isinstance(event, AgentGone) and event.agent == self.slot("agent"):
+                # whatever we are doing: there is nobody to bridge to any more
+                self.forget(self.leg)
             if isinstance(event, Answered):
                 late = event.rung >= self.line.late_at
                 self.set("late", "yes" if late else "")

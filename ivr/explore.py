@@ -30,7 +30,7 @@ from ivr import etiquette
 from ivr.actions import Action
 from ivr.call import Call, step
 from ivr.chances import PHONE, World, chances
-from ivr.events import Event, Offered
+from ivr.events import Event, Offered, Reached
 from ivr.explored import (
     FIRST_ID,
     Key,
@@ -102,10 +102,16 @@ def offers(line: Line) -> Iterator[Offered]:
             yield Offered(number, caller=caller, open=opened)
 
 
+def call_backs() -> Iterator[Reached]:
+    """The calls we make: an agent waits for the person reached, or waits no more."""
+    yield Reached(FIRST_ID + 1, (("agent", "801"), ("kind", "person")))
+    yield Reached(0, (("kind", "person"),))
+
+
 def explore(
     line: Line,
     scope: Scope,
-    offered: Iterable[Offered],
+    offered: Iterable[Event],
     progress: Callable[[int, int], None] = lambda states, waiting: None,
 ) -> Exploration:
     """Try everything within `scope`, from each of the calls `offered`. Raises NotReached."""
@@ -136,7 +142,7 @@ class _Search:
 
     # -- where it begins
 
-    def begin(self, offer: Offered) -> None:
+    def begin(self, offer: Event) -> None:
         way: tuple[Event, ...] = (offer,)
         if self.scope.begin:
             way = reach(self.line, offer, self.scope.begin)
@@ -286,7 +292,7 @@ def tell(line: Line, way: Iterable[Event]) -> Iterator[Turn]:
             return
 
 
-def reach(line: Line, offer: Offered, flow: str, most: int = 20_000) -> tuple[Event, ...]:
+def reach(line: Line, offer: Event, flow: str, most: int = 20_000) -> tuple[Event, ...]:
     """The shortest way from a call's beginning into `flow`, everybody being polite. Raises
     NotReached."""
     wanted = {name.strip() for name in flow.split(">")}

@@ -128,9 +128,11 @@ GIVEN_BACK = (
     events.AgentAccepted,
     events.AgentFailed,
     events.BridgeOver,
+    events.Stored,
+    events.StoreFailed,
 )
 """Answers to what must be given up when its state is left: nobody else knows what to do with them.
-(What is stored is stored, whoever hears of it; and a prompt may end in the next state.)"""
+(A prompt may well end in the next state.)"""
 
 
 def astray(event: Event, wishes: tuple[Action, ...]) -> str:

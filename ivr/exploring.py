@@ -16,8 +16,8 @@ from itertools import islice
 from pathlib import Path
 
 from ivr.chances import World
-from ivr.explore import Exploration, Scope, explore, offers
-from ivr.flow import Line
+from ivr.explore import Exploration, Scope, call_backs, explore, offers
+from ivr.flow import CALLBACK, Line
 
 TOPICS = frozenset(
     {"menu", "intake", "advice", "query", "handling", "complaint", "suggestion", "extension"}
@@ -30,9 +30,11 @@ MAIN = (
     ("advice > transfer", 1),
     ("complaint > transfer", 1),
     ("hold", 1),
+    ("callback", 2),
 )
 """What is explored of every line if nothing is asked for: from where, and for how many of the calls
-that differ from the beginning (number known or withheld, open or closed)."""
+that differ from the beginning (number known or withheld, open or closed; for call-backs, whether
+an agent waits)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,9 @@ HEADINGS = (
 
 def scope(wish: Wish) -> Scope:
     """The scope of a wish: from a flow on, until the call goes on to something else."""
+    if wish.flow == CALLBACK:
+        # such a call begins there, and nowhere else
+        return Scope("", frozenset(), wish.most, wish.depth, World(plain=wish.plain), wish.watched)
     begun = {name.strip() for name in wish.flow.split(">")}
     until = (HOLD if "hold" in begun else TOPICS) - begun if wish.flow else frozenset()
     world = World(plain=wish.plain)
@@ -108,7 +113,7 @@ def run(line: Line, wish: Wish, tell: Callable[[str], None]) -> Found:
         seconds = time.perf_counter() - began
         tell(f"{line.name} {wish.flow}: {states:,} states, {waiting:,} to try, {seconds:.0f} s")
 
-    calls = list(islice(offers(line), wish.calls))
+    calls = call_backs() if wish.flow == CALLBACK else islice(offers(line), wish.calls)
     exploration = explore(line, scope(wish), calls, progress)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     return Found(line.name, wish, exploration, time.perf_counter() - began, memory)

@@ -44,8 +44,12 @@ RECORDED = frozenset({"message.no_contact", "intake.thanks", "suggestion.thanks"
 """Prompts besides `message.kept.…` that say that something has been recorded."""
 SIGNS = frozenset({"hold.still_here", "transfer.still_here", "transfer.position"})
 """Signs of life, which come whatever else is happening."""
-LAST_WORDS = frozenset({"unclear.again", "unclear.goodbye"})
-"""Prompts after which the documents themselves tell us to hang up."""
+LAST_WORDS = frozenset(
+    {"unclear.again", "unclear.goodbye"}
+    | {f"callback.{name}" for name in ("goodbye", "sorry", "unconfirmed", "wrong")}
+)
+"""Prompts after which the documents themselves tell us to hang up, and the goodbyes of our own
+calls."""
 
 
 @dataclass(slots=True)

@@ -40,6 +40,7 @@ from ivr.events import (
     FeatureAsked,
     HungUp,
     Key,
+    Reached,
     Stored,
     StoreFailed,
     Surveyed,
@@ -135,6 +136,10 @@ class AcceptedFirst(Monitor):
 
     def see(self, at: float, what: Event | Action) -> None:
         match what:
+            case Reached(leg=number, values=values) if number:
+                # a call back begins with an agent who has accepted
+                self.agents[number] = dict(values).get("agent", "")
+                self.accepted.add(number)
             case RingAgent(id=number, agent=agent):
                 self.agents[number] = agent
             case AgentAccepted(id=number):
@@ -185,17 +190,20 @@ class NobodyLost(Monitor):
 @dataclass(slots=True)
 class AfterTheTalk(Monitor):
     """After a conversation too the caller is asked for anything else, and then for a rating where
-    the line asks for one, before the goodbye."""
+    the line asks for one, before the goodbye. A call that we made is about one thing only."""
 
     clauses = ("EMS-19", "LKL-5.9", "XJCA-6.5a")
+    ours: bool = False
     talked: bool = False
     asked: bool = False
     nothing_more: bool = False
 
     def see(self, at: float, what: Event | Action) -> None:
         match what:
+            case Reached():
+                self.ours = True
             case BridgeOver(reason="agent"):
-                self.talked, self.asked = True, False
+                self.talked, self.asked = not self.ours, False
             case JoinLine() | HungUp() | EndAsked():
                 self.talked = self.nothing_more = False
             case Say(prompt=prompt) if prompt == ANYTHING_ELSE:

@@ -63,7 +63,6 @@ class Outside:
     bridge: int = 0
     ear: bool = False
     references: tuple[str, ...] = ()
-    answered: bool = False
     gone: bool = False
     ended: bool = False
     wished: bool = False
@@ -91,7 +90,7 @@ class Outside:
             (names.get(self.place, 0), names.get(self.bridge, 0), self.ear),
             tuple([(names[leg.id], leg.agent, leg.stage) for leg in self.legs]),
             (self.claims, self.references),
-            (self.answered, self.gone, self.ended),
+            (self.gone, self.ended),
             (self.wished, self.served),
         )
 
@@ -234,6 +233,9 @@ class Outside:
         match event:
             case events.HungUp():
                 return replace(self, gone=True, foreground=("", 0), bridge=0, ear=False)
+            case events.Reached(leg=leg, values=values) if leg:
+                agent = dict(values)["agent"]
+                return replace(self, legs=(Leg(leg, agent, "accepted"),), claims=(agent,))
             case events.EndAsked():
                 return replace(self, served=True)
             case events.AgentGone(agent=agent):
@@ -256,8 +258,6 @@ class Outside:
         if number == self.foreground[1] and not isinstance(event, events.BridgeOver):
             after = replace(self, foreground=("", 0))
         match event:
-            case events.Answered():
-                return replace(after, answered=True)
             case events.TimerFired():
                 return replace(after, timers=_without(self.timers, number, "a timer"))
             case events.Found() | events.NotFound() | events.LookupFailed():

@@ -181,7 +181,6 @@ class Transfer(Activity):
             case AgentFailed(reason=reason):
                 return self._failed(turn, memory, reason)
             case AgentGone(agent=agent) if agent == memory.agent:
-                turn.forget(memory.ring)
                 return self._failed(turn, memory, "dropped")
             case Key(digit=digit) if digit == self.leave_key:
                 turn.fire(LEAVE)

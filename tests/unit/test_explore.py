@@ -15,8 +15,11 @@ import pytest
 from mutants import sites, without
 
 from ivr import activities, flow
+from ivr.actions import Bridge, Release
+from ivr.call import Call, step
 from ivr.chances import World
-from ivr.explore import NotReached, Scope, explore, offers
+from ivr.events import AgentGone, Answered, Key, Said
+from ivr.explore import NotReached, Scope, call_backs, explore, offers
 
 ELSEWHERE = frozenset(
     {"menu", "extension", "query", "advice", "handling", "complaint", "suggestion", "closing"}
@@ -27,6 +30,9 @@ HOLD = Scope("hold", frozenset({"menu", "explain", "message", "person"}), 50_000
 TRANSFER = Scope("transfer", ELSEWHERE | {"message"}, 50_000, world=PLAIN)
 """A transfer, from the look at who is there to where the caller leaves contact or goes on."""
 
+CALL_BACK = Scope(most=50_000, world=PLAIN)
+"""A whole call of ours to somebody who was promised one."""
+
 GIVES_BACK = frozenset(
     {"cancel_timer", "cancel_look_up", "cancel_ring", "leave_line", "release", "forget"}
 )
@@ -36,17 +42,13 @@ WAKES = frozenset({"set_timer", "resume"})
 TURN = frozenset({"turn"})
 ALL_OF_PEOPLE = [
     site
-    for module in ("ivr.transferring", "ivr.bridging")
+    for module in ("ivr.activity", "ivr.transferring", "ivr.bridging")
     for site in sites(module, GIVES_BACK | WAKES, TURN)
 ]
-CALLED_BACK = frozenset({"LetGo.enter"})
-"""Activities that only a call back comes to."""
+CALLED_BACK = frozenset({"LetGo.enter", "Bridge.enter"})
+"""Where only a call back gives anything back."""
 PEOPLE = [site for site in ALL_OF_PEOPLE if site.function not in CALLED_BACK]
-ELSEWHERE_TRIED = [
-    *(site for site in ALL_OF_PEOPLE if site.function in CALLED_BACK),
-    # two things kept at once: test_message_flow
-    *sites("ivr.activity", GIVES_BACK, TURN),
-]
+OF_CALL_BACKS = [site for site in ALL_OF_PEOPLE if site.function in CALLED_BACK]
 WAITS = [
     *sites("ivr.waiting", GIVES_BACK | WAKES, TURN),
     *sites("ivr.call", frozenset({"leave"}), frozenset({"self"})),
@@ -119,9 +121,33 @@ def test_each_cancel_release_leave_and_timer_of_a_transfer_is_missed_too(xjca, o
     assert found.violation is not None, f"{site} can be left out and nobody notices"
 
 
+def test_a_call_back_is_explored_to_closure_and_nothing_is_wrong(xjca):
+    found = explore(xjca, CALL_BACK, call_backs())
+    assert found.violation is None, str(found.violation)
+    assert found.closed
+    assert found.states > 500
+
+
+@pytest.mark.parametrize("site", OF_CALL_BACKS, ids=str)
+def test_each_cancel_and_release_of_a_call_back_is_missed_too(xjca, site):
+    with without(site):
+        found = explore(xjca, CALL_BACK, call_backs())
+    assert found.violation is not None, f"{site} can be left out and nobody notices"
+
+
+def test_an_agent_who_is_gone_before_the_person_called_agrees_is_not_waited_for(xjca):
+    """The word of it comes while another activity runs; the bridge is not even tried."""
+    begun, _ = step(xjca, Call(last_id=1000), next(call_backs()))
+    for event in (Answered(1002, 5.0), AgentGone("801"), Key("1"), Said(1004)):
+        begun, wishes = step(xjca, begun, event)
+    assert [wish for wish in wishes if isinstance(wish, Release | Bridge)] == [
+        Release("801", "dropped")
+    ]
+
+
 def test_nothing_else_in_the_engine_gives_anything_back_or_sets_a_timer():
     """The list above is whole: these calls stand in no other activity, and under no other name."""
-    listed = {(site.module, site.line) for site in (*PEOPLE, *WAITS, *ELSEWHERE_TRIED)}
+    listed = {(site.module, site.line) for site in (*PEOPLE, *WAITS, *OF_CALL_BACKS)}
     found = set()
     for module in {kind.__module__ for kind in activities.REGISTRY.values()}:
         for node in ast.walk(ast.parse(inspect.getsource(sys.modules[module]))):

@@ -36,6 +36,7 @@ from ivr.events import (
     FeatureAsked,
     HungUp,
     Key,
+    Reached,
     Said,
     Stored,
     StoreFailed,
@@ -155,6 +156,12 @@ def test_nobody_is_bridged_to_an_agent_who_is_gone_again(xjca, gone):
     assert verdicts(manners_people.AcceptedFirst, xjca, *moments) == [False]
 
 
+def test_the_agent_of_a_call_back_has_accepted_before_it_begins(xjca):
+    rule, waits = manners_people.AcceptedFirst, Reached(6, (("agent", "801"),))
+    assert verdicts(rule, xjca, waits, Bridge(7, 6)) == [True]
+    assert verdicts(rule, xjca, waits, AgentGone("801"), Bridge(7, 6)) == [False]
+
+
 def test_a_sign_of_life_is_due_while_a_phone_rings_and_while_the_note_is_heard(xjca):
     begun = (say("transfer.begin"), JOIN, 3, Said(1), Music(2), 5, Claimed(5, "801"), RING)
     heard = (20, AgentAnswered(6), 30, say("transfer.still_here"), 32, Said(1), Music(2))
@@ -212,6 +219,7 @@ def test_anything_else_is_asked_after_a_conversation_too(xjca):
     assert verdicts(rule, xjca, asked, TALKED, bye) == [False]
     assert verdicts(rule, xjca, TALKED, HangUp(9)) == [False]
     assert verdicts(rule, xjca, TALKED, HungUp()) == []
+    assert verdicts(rule, xjca, Reached(6), TALKED, say("callback.goodbye"), HangUp(9)) == []
 
 
 def test_a_rating_is_asked_for_after_a_conversation_where_the_line_wants_one(ems):
