@@ -193,6 +193,7 @@ async def _serve(settings: Settings, loaded: Hotlines, database: Store) -> None:
         ending.push_async_callback(back_door.close)
         await back_door.listen()
         _beside(ending, _tidy(clock, desk, manager))
+        await people.settled()  # who works here is known
         witness = Witness.of(settings.root, settings.database)
         urging = Announcer(
             database,
