@@ -83,6 +83,8 @@ def checked(action: str, headers: Headers) -> dict[str, list[str]]:
         values = [given] if isinstance(given, str) else list(given)
         for value in values:
             _check(name, value)
+            if name.lower() == "variable":
+                _check_variable(value, asked=action == "Getvar")
         fresh[name] = values
     if sum(map(len, fresh.values())) >= HEADERS:
         raise UnsafeValue(f"more than {HEADERS} headers")
@@ -98,14 +100,17 @@ def _check(name: str, value: str) -> None:
         raise UnsafeValue(f"text that is not Unicode in {name}") from None
     if size > LINE_BYTES:
         raise UnsafeValue(f"{name} is {size} bytes long, {LINE_BYTES} at most")
-    if name.lower() == "variable":
-        variable, is_, content = value.partition("=")
-        try:
-            application_arguments(content)
-        except UnsafeArgument as problem:
-            raise UnsafeValue(f"a channel variable: {problem.detail}") from None
-        if not is_ or not _VARIABLE.fullmatch(variable):
-            raise UnsafeValue("a channel variable is not `name=value`")
+
+
+def _check_variable(value: str, *, asked: bool) -> None:
+    """A variable that is set, `name=value`; one that is asked for is a name, and no function."""
+    variable, is_, content = value.partition("=")
+    try:
+        application_arguments(content)
+    except UnsafeArgument as problem:
+        raise UnsafeValue(f"a channel variable: {problem.detail}") from None
+    if bool(is_) == asked or not _VARIABLE.fullmatch(variable):
+        raise UnsafeValue(f"a channel variable is not `{'name' if asked else 'name=value'}`")
 
 
 class _Stream:

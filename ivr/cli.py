@@ -22,7 +22,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ivr import agent_commands, explore_command, logs, place, ticket_commands
+from ivr import agent_commands, explore_command, logs, place, promise_commands, ticket_commands
 from ivr.document import BadFile
 from ivr.showing import Refused, complain, err, one_of, out, show
 from ivr.store import StorageFailed
@@ -384,6 +384,7 @@ app.command()(agent_commands.line)
 
 app.add_typer(ticket_commands.app, name="tickets")
 app.command()(ticket_commands.offenders)
+app.add_typer(promise_commands.app, name="promises")
 
 # ---------------------------------------------------------------- proofs
 

@@ -4,14 +4,18 @@ agents and of people who are called back."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Self
 
+from sqlalchemy import Connection
+
 from ivr.actions import Keep
 from ivr.agents import Agents
+from ivr.ami import Headers, Message
 from ivr.callbacks import Callbacks
 from ivr.channel import Taken
 from ivr.clock import VirtualClock
@@ -56,6 +60,61 @@ def who_does(*does: str, after: float = 3.0, talks: float = 10.0) -> FakePhone:
     return FakePhone([Ring(one, after, talks=talks) for one in does])
 
 
+class Dead(BaseException):
+    """The process has died."""
+
+
+class Life:
+    """How far a process comes: it dies at its `end`-th step (None: never), a step being the moment
+    before or after something is committed or asked of Asterisk. After that nothing of it happens
+    any more. `steps` counts them."""
+
+    def __init__(self, end: int | None = None) -> None:
+        self.end, self.steps, self.over = end, 0, False
+
+    def step(self) -> None:
+        if self.over:
+            raise Dead
+        self.over = self.steps == self.end
+        self.steps += 1
+        if self.over:
+            raise Dead
+
+
+class MortalStore(Store):
+    """A database that a process reaches as long as it lives."""
+
+    life = Life()
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        self.life.step()
+        with super().write() as connection:
+            yield connection
+        self.life.step()
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        if self.life.over:
+            raise Dead
+        with super().read() as connection:
+            yield connection
+
+
+class MortalManager(Manager):
+    """A manager that a process reaches as long as it lives."""
+
+    life = Life()
+
+    async def action(self, name: str, headers: Headers | None = None) -> Message:
+        if name not in ("Originate", "Hangup"):
+            return await super().action(name, headers)
+        self.life.step()
+        reply = await super().action(name, headers)
+        self.life.step()
+        return reply
+
+
 class Office:
     """One service, from its start to its end; `store` and `clock` outlive it."""
 
@@ -89,8 +148,13 @@ class Office:
         await self.stop()
         await self.fake.close()
 
-    async def start(self, owner: str, ready: Sequence[str] = ("801",)) -> None:
-        """The service starts; the agents with these phones are ready."""
+    async def start(
+        self, owner: str, ready: Sequence[str] = ("801",), end: int | None = None
+    ) -> None:
+        """The service starts; the agents with these phones are ready. It dies at the step `end`."""
+        self.life = Life()
+        if isinstance(self.store, MortalStore):
+            self.store.life = self.life
         self.journal = MemoryJournal()
         self.service = Service(
             clock=self.clock,
@@ -112,7 +176,7 @@ class Office:
             await self.clock.in_executor(self.people.agents.set_ready, phone, "test", now)
         self.callbacks = Callbacks(self.service, self.store, self.people, "carrier")
         self.callbacks.connect()
-        self.manager = Manager(
+        self.manager = MortalManager(
             "127.0.0.1",
             self.manager_port,
             "sansheng",
@@ -121,8 +185,10 @@ class Office:
             on_event=self.service.manager_event,
         )
         self.fake.watch(self.manager)
+        self.manager.life = self.life
         await self.manager.start()
         self.service.bell = self.manager
+        self.life.steps, self.life.end = 0, end
         self._running = asyncio.create_task(self.callbacks.run())
 
     async def stop(self) -> None:
@@ -139,6 +205,7 @@ class Office:
         self._running.cancel()
         for task in [*self.callbacks._tasks, *self.service._calls, *self.service._errands]:
             task.cancel()
+        self.life.over = True
         self.people._closed = True
         self.people._jobs.clear()
         for driver in self.service.drivers.values():
@@ -152,6 +219,14 @@ class Office:
         )
         await self.service.close()
         await self.manager.stop()
+
+    async def come_back(self, phone: str = "801") -> None:
+        """The agent signs in again, once it is known that the process which held them is dead."""
+        await self.quiet(6)
+        if not self.life.over:
+            now = self.clock.utc()
+            agents = Agents(Store(self.store.engine.url.render_as_string(False)), "desk")
+            await self.clock.in_executor(agents.set_ready, phone, "test", now)
 
     # -- the desk, which nobody needs here
 

@@ -1,0 +1,297 @@
+"""Promises to call back: who gets one, how it is tried, what becomes of it; and how a line's file
+says so."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from ivr import callback_rules, cli, promises, tickets
+from ivr.actions import Keep
+from ivr.callback_rules import Rules
+from ivr.document import BadFile
+from ivr.files import parse
+from ivr.hours import Hours
+from ivr.messages import Kept, keep
+from ivr.promises import Attempt, Promise, listed, tried
+from ivr.store import Call, Store, write_rows
+
+pytest_plugins = ["databases"]
+
+NOON = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
+HOURS = Hours(ZoneInfo("Asia/Shanghai"))
+RULES = Rules(through="carrier", shows="1001")
+OWN = ("1001", "11183")
+PERSON = "13912345678"
+
+
+def left(store: Store, number: int = 1, contact: str = PERSON, at: datetime = NOON) -> Kept:
+    """A caller leaves a message and is promised an answer, or not."""
+    call = Call(f"pbx-{number}", "pbx", str(number), "xjca", "1001", "", at)
+    with store.write() as connection:
+        write_rows(connection, Call, [call])
+    wish = Keep(9, "message", (("contact", contact),) if contact else (), "24 h")
+    return keep(store, call, wish, HOURS, at, None, OWN)
+
+
+def only(store: Store) -> Promise:
+    (one,) = listed(store, states=promises.STATES)
+    return one
+
+
+def begun(store: Store, at: datetime = NOON, owner: str = "one") -> Attempt:
+    attempt = promises.begin(store, only(store).id, owner, "pbx", at, RULES.attempts)
+    assert attempt is not None
+    return attempt
+
+
+def ended(store: Store, result: str, at: datetime = NOON) -> Promise:
+    """One attempt that rang the person and came to this."""
+    attempt = begun(store, at)
+    assert promises.dialling(store, attempt.id, "801", at)
+    after = promises.end(store, attempt.id, result, at, RULES)
+    assert after is not None
+    return after
+
+
+# ---------------------------------------------------------------- who gets one
+
+
+def test_a_message_and_its_promise_are_kept_together_once(store: Store) -> None:
+    kept = left(store)
+    assert kept.promised
+    assert left(store) == kept
+    one = only(store)
+    assert (one.message_id, one.contact, one.state) == (kept.reference, PERSON, "open")
+    assert one.due_at == NOON + timedelta(hours=24)
+    assert one.place == one.message_id
+
+
+@pytest.mark.parametrize(
+    "contact", ["", "+12025550123", "4008000000", "95533", "1001", "02011183", "not a number"]
+)
+def test_who_may_not_be_called_back_is_promised_nothing_and_the_message_is_kept(
+    store: Store, contact: str
+) -> None:
+    kept = left(store, contact=contact)
+    assert not kept.promised
+    assert listed(store, states=promises.STATES) == []
+    with store.read() as connection:
+        assert tickets.of_message(connection, kept.reference)
+
+
+def test_a_number_gets_three_promises_a_day_of_the_lines_calendar(store: Store) -> None:
+    late = datetime(2026, 11, 23, 15, 59, tzinfo=UTC)  # a minute before midnight there
+    assert [left(store, number, at=late).promised for number in range(5)] == [
+        *(True, True, True),
+        *(False, False),
+    ]
+    assert left(store, 9, at=late + timedelta(minutes=2)).promised
+    assert left(store, 10, "13800138000", at=late).promised
+    assert len(listed(store, states=promises.STATES)) == 5
+
+
+# ---------------------------------------------------------------- trying
+
+
+def test_one_attempt_at_a_time_holds_the_promise_and_the_number(store: Store) -> None:
+    left(store, 1)
+    left(store, 2)
+    first, second = listed(store)
+    attempt = promises.begin(store, first.id, "one", "pbx", NOON, 3)
+    assert attempt is not None
+    assert attempt.channel_id == f"sansheng-callback-{attempt.id}"
+    assert promises.begin(store, first.id, "two", "pbx", NOON, 3) is None
+    assert promises.begin(store, second.id, "two", "pbx", NOON, 3) is None
+    promises.end(store, attempt.id, "no_agent", NOON, RULES)
+    assert promises.begin(store, second.id, "two", "pbx", NOON, 3) is not None
+
+
+def test_an_attempt_is_dialled_once_and_counts_from_then_on(store: Store) -> None:
+    left(store)
+    attempt = begun(store)
+    assert only(store).tries == 0
+    assert promises.dialling(store, attempt.id, "801", NOON)
+    assert not promises.dialling(store, attempt.id, "801", NOON)
+    assert only(store).tries == 1
+    assert promises.end(store, attempt.id, "unknown", NOON, RULES) is not None
+    assert promises.end(store, attempt.id, "connected", NOON, RULES) is None
+    assert not promises.dialling(store, attempt.id, "801", NOON)
+    assert tried(store, only(store).id)[0].result == "unknown"
+
+
+def test_attempts_are_spaced_and_the_third_is_the_last(store: Store) -> None:
+    left(store)
+    at = NOON
+    for _ in range(2):
+        after = ended(store, "busy", at)
+        assert after.next_at == at + timedelta(minutes=30)
+        assert promises.callable_now(store, after.next_at - timedelta(seconds=1)) == []
+        early = after.next_at - timedelta(seconds=1)
+        assert promises.begin(store, after.id, "one", "pbx", early, 3) is None
+        at = after.next_at
+    last = ended(store, "no_answer", at)
+    assert (last.state, last.tries) == ("given_up", 3)
+    assert "3 calls" in last.reason
+    assert promises.callable_now(store, at + timedelta(days=2)) == []
+
+
+def test_no_agent_is_no_call_to_the_person(store: Store) -> None:
+    left(store)
+    attempt = begun(store)
+    after = promises.end(store, attempt.id, "no_agent", NOON, RULES)
+    assert after is not None
+    assert (after.state, after.tries) == ("open", 0)
+    assert after.next_at == NOON + promises.AGAIN
+
+
+def test_a_wrong_person_is_not_called_again(store: Store) -> None:
+    left(store)
+    assert ended(store, "wrong_person").state == "given_up"
+
+
+def test_what_came_of_it_stands_in_the_tickets_history(store: Store) -> None:
+    kept = left(store)
+    ended(store, "connected")
+    with store.read() as connection:
+        ticket = tickets.of_message(connection, kept.reference)
+    steps = [(step.what, step.text) for step in tickets.history(store, ticket)]
+    assert steps[-1] == ("callback", "connected 801")
+
+
+def test_only_one_process_takes_over_an_attempt_of_one_that_died(store: Store) -> None:
+    left(store)
+    attempt = begun(store, owner="dead")
+    assert promises.adopt(store, attempt, "two")
+    assert not promises.adopt(store, attempt, "three")
+    assert [one.owner for one in promises.running(store)] == ["two"]
+
+
+# ---------------------------------------------------------------- time passes
+
+
+def test_a_promise_past_its_time_is_broken_once_and_stays_so_when_kept_late(store: Store) -> None:
+    left(store)
+    due = only(store).due_at
+    assert promises.passed(store, due - timedelta(seconds=1)) == []
+    assert [one.id for one in promises.passed(store, due)] == [only(store).id]
+    assert promises.passed(store, due) == []
+    assert only(store).state == "broken"
+    assert ended(store, "busy", due).state == "broken"
+    later = due + timedelta(minutes=30)
+    assert ended(store, "connected", later).state == "kept"
+    (line,) = promises.report(store)
+    assert (line.made, line.kept, line.late, line.broken) == (1, 0, 1, 0)
+
+
+def test_a_promise_given_up_is_broken_too_when_its_time_has_passed(store: Store) -> None:
+    left(store)
+    ended(store, "wrong_person")
+    assert len(promises.passed(store, NOON + timedelta(days=2))) == 1
+    (line,) = promises.report(store)
+    assert (line.broken, line.given_up) == (1, 1)
+
+
+def test_a_promise_is_due_soon_once(store: Store) -> None:
+    left(store)
+    due = only(store).due_at
+    soon = {"xjca": 7200.0}
+    assert promises.due_soon(store, soon, due - timedelta(hours=3)) == []
+    assert len(promises.due_soon(store, soon, due - timedelta(hours=2))) == 1
+    assert promises.due_soon(store, soon, due - timedelta(hours=1)) == []
+
+
+def test_a_ticket_that_people_have_solved_keeps_its_promise(store: Store) -> None:
+    kept = left(store)
+    with store.read() as connection:
+        ticket = tickets.of_message(connection, kept.reference)
+    tickets.take(store, ticket, "801", NOON)
+    assert promises.answered(store, NOON) == []
+    tickets.change(store, ticket, tickets.DONE, "801", NOON)
+    assert promises.answered(store, NOON) == [only(store).id]
+    assert only(store).state == "kept"
+
+
+def test_people_may_say_what_became_of_a_promise_but_not_while_it_is_tried(store: Store) -> None:
+    left(store)
+    one = only(store)
+    attempt = begun(store)
+    with pytest.raises(promises.NoPromise):
+        promises.settle(store, one.id, "kept", "801", "", NOON)
+    promises.end(store, attempt.id, "wrong_person", NOON, RULES)
+    promises.settle(store, one.id, "open", "801", "another number", NOON)
+    assert only(store).state == "open"
+    promises.settle(store, one.id, "kept", "801", "rang them", NOON)
+    assert only(store).reason == "801: rang them"
+    with pytest.raises(promises.NoPromise):
+        promises.settle(store, "p0", "kept", "801", "", NOON)
+
+
+# ---------------------------------------------------------------- what a line's file says
+
+
+def rules(text: str) -> Rules:
+    return callback_rules.parse(parse(f'numbers: {{"1001": {{}}}}\n{text}', "line.yaml"))
+
+
+def test_a_line_calls_in_its_working_hours_unless_it_says_others() -> None:
+    line = 'hours: {open: {mon-fri: "09:30-18:30"}, holidays: cn}\n'
+    sunday = datetime(2026, 11, 22, 4, 0, tzinfo=UTC)
+    assert not rules(line).hours.is_open(sunday)
+    assert rules(line).hours.is_open(NOON)
+    every = rules(line + 'callbacks: {hours: {mon-sun: "09:00-21:00"}}')
+    assert every.hours.is_open(sunday)
+    assert not every.hours.is_open(datetime(2026, 10, 1, 4, 0, tzinfo=UTC))  # a public holiday
+    night = rules(line + 'callbacks: {hours: {mon-sun: "22:00-02:00"}}')
+    assert night.hours.is_open(datetime(2026, 11, 23, 17, 59, tzinfo=UTC))  # 1:59 there
+    assert not night.hours.is_open(datetime(2026, 11, 23, 18, 0, tzinfo=UTC))
+
+
+def test_what_is_shown_is_a_number_of_the_line() -> None:
+    assert rules("").shows == "1001"
+    with pytest.raises(BadFile) as told:
+        rules('callbacks: {shows: "13800138000"}')
+    assert "line.yaml:2" in str(told.value.problems[0])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "callbacks: {through: 'a b'}",
+        "callbacks: {attempts: 0}",
+        "callbacks: {spacing: 1 s}",
+        "callbacks: {ring: 5 min}",
+        "callbacks: {hours: {foo: '09:00-10:00'}}",
+        "callbacks: {tries: 3}",
+        "callbacks: 3",
+    ],
+)
+def test_a_mistake_is_told_with_file_and_line(text: str) -> None:
+    with pytest.raises(BadFile) as told:
+        rules(text)
+    assert str(told.value.problems[0]).startswith("line.yaml:2")
+
+
+# ---------------------------------------------------------------- the command
+
+
+def test_the_command_lists_shows_and_reports(
+    sqlite_store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    left(sqlite_store)
+    database = ["--database", str(sqlite_store.engine.url)]
+
+    def said(*words: str) -> Any:
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["promises", *words, "--json", *database])
+        assert ended.value.code == 0
+        return json.loads(capsys.readouterr().out)
+
+    (row,) = said()
+    assert (row["contact"], row["state"]) == ("*******5678", "open")
+    assert said("show", row["promise"])["contact"] == PERSON
+    assert said("report", "--days", "3650")[0]["made"] == 1
