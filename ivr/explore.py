@@ -64,7 +64,8 @@ TICK = 1000
 class Scope:
     """What is explored: from the first moment in the flow `begin` (the beginning of the call if
     empty; `advice > transfer`: inside of both), until the call is over or in one of the flows
-    `until`; at most `most` states, at most `depth` events deep (0 for no limit)."""
+    `until` that it did not begin in; at most `most` states, at most `depth` events deep (0 for no
+    limit)."""
 
     begin: str = ""
     until: frozenset[str] = frozenset()
@@ -129,6 +130,7 @@ class _Search:
 
     def __init__(self, line: Line, scope: Scope, progress: Callable[[int, int], None]) -> None:
         self.line, self.scope, self.progress = line, scope, progress
+        self.until = scope.until
         self.known: dict[Key, int] = {}
         self.waiting: deque[tuple[int, Node]] = deque()
         self.came: list[tuple[int, tuple[Event, ...]]] = []
@@ -149,6 +151,8 @@ class _Search:
         node = Node(Call(last_id=FIRST_ID), Outside())
         for event in way:
             node, _ = happen(self.line, node, event)
+        # the flows that it begins in are within the scope, whatever else is not
+        self.until -= {frame.flow for frame in node.call.frames}
         self.starts.setdefault(self.add(node, -1, ()), way)
 
     # -- states
@@ -169,7 +173,7 @@ class _Search:
         return number
 
     def outside_scope(self, call: Call) -> bool:
-        return any(frame.flow in self.scope.until for frame in call.frames)
+        return any(frame.flow in self.until for frame in call.frames)
 
     # -- going on
 

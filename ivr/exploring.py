@@ -26,7 +26,7 @@ TOPICS = frozenset(
 """Where a call goes on to something else: an exploration that begins inside a flow stops there."""
 HOLD = TOPICS | {"explain", "message", "person"}
 MAIN = (
-    ("transfer", 4),
+    ("transfer", 2),
     ("advice > transfer", 1),
     ("complaint > transfer", 1),
     ("hold", 1),
