@@ -27,6 +27,7 @@ from ivr.events import Event
 from ivr.fake import FakeAsterisk
 from ivr.fake_ami import Account
 from ivr.fake_channel import Channel
+from ivr.fake_ears import Script
 from ivr.flow import Line
 from ivr.hotlines import Hotlines
 from ivr.journal import Entry, MemoryJournal
@@ -182,16 +183,17 @@ class World:
 
     async def play(self, scenarios: Sequence[Scenario]) -> list[Outcome]:
         """Place all these calls now, and wait until the last is over."""
-        stages = [self._place(one) for one in scenarios]
+        stages = [self.place(one) for one in scenarios]
         await self.clock.run(lambda: all(stage.outcome for stage in stages), limit=LONGEST)
         return [stage.outcome for stage in stages if stage.outcome]
 
-    def _place(self, one: Scenario) -> Stage:
+    def place(self, one: Scenario, script: Script | None = None) -> Stage:
+        """Place this call now. `script` acts for the caller in place of the scenario's steps."""
         _, number = line_of(one, self.hotlines)
         channel = self.fake.place_call(
             number,
             one.world.caller,
-            ScriptedCaller(one.caller),
+            script or ScriptedCaller(one.caller),
             name_of=partial(self._name_of, one.hotline),
             rung=one.world.rung,
             on_ops=self._ops,

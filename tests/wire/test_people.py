@@ -1,0 +1,307 @@
+"""Callers and our own people in virtual time: the whole service, the real switchboard and its
+database; only Asterisk, the phones and whoever holds them are stand-ins."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+from structlog.testing import capture_logs
+
+from ivr import actions, events
+from ivr.fake_channel import Channel
+from ivr.hotlines import Hotlines
+from ivr.scenario import DOES, Act, HangUpAct, Press, Ring, Scenario
+from ivr.scenario import World as Given
+from ivr.tables import agents, places
+from ivr.wire_people import Crew
+from ivr.wire_rehearsal import Stage, World, prompt_names
+
+LINE = "xjca"
+MONDAY = datetime.fromisoformat("2026-11-23T02:00:00+00:00")
+"""Ten in the morning where the line is."""
+SIGN_OF_LIFE = 30.0
+MINUTES = 60.0
+
+
+@dataclass
+class Caller:
+    """A caller who asks for a person, agrees to whatever it takes, and hangs up after the goodbye.
+    `keys` are pressed after a prompt, each time it has been heard; `patience` is when they hang up
+    anyway, in seconds after they have been asked to wait."""
+
+    number: str
+    patience: float | None = None
+    keys: Mapping[str, str] = field(
+        default_factory=lambda: {"hint.agree": "1", "hint.anything_else": "2"}
+    )
+    waits: bool = False
+
+    def began(self, prompt: str, now: float) -> list[tuple[float, Act]]:
+        if prompt == "opening":
+            return [(1.2, Press("0"))]
+        if prompt == "transfer.begin" and self.patience is not None and not self.waits:
+            self.waits = True
+            return [(self.patience, HangUpAct())]
+        return []
+
+    def ended(self, prompt: str, now: float) -> list[tuple[float, Act]]:
+        if prompt == "closing.goodbye":
+            return [(0.3, HangUpAct())]
+        return [(0.3, Press(self.keys[prompt]))] if prompt in self.keys else []
+
+
+class Office:
+    """A line with people in it, and what must hold when everybody has gone home."""
+
+    def __init__(self, world: World, crew: Crew) -> None:
+        self.world, self.crew, self.clock = world, crew, world.clock
+        self.stages: list[Stage] = []
+        self.seen: list[tuple[float, str, object]] = []
+        world.service.on_entry = self._entry
+        self.on: Callable[[str, object], None] = lambda caller, what: None
+        self.expected: set[str] = set()
+        """Errors that may be logged here."""
+
+    def _entry(self, driver, what) -> None:
+        if not driver.row.leg_of:
+            self.seen.append((self.clock.now(), driver.row.caller, what))
+            self.on(driver.row.caller, what)
+
+    def call(self, caller: Caller, at: float = 0.0) -> None:
+        """They ring in so many seconds."""
+        one = Scenario("rings", Path("-"), "", LINE, world=Given(caller=caller.number))
+        self.clock.call_later(at, lambda: self.stages.append(self.world.place(one, caller)))
+
+    async def until_all_is_over(self, calls: int, limit: float = 40 * MINUTES) -> None:
+        await self.clock.run(
+            lambda: len(self.stages) == calls and all(stage.outcome for stage in self.stages),
+            limit=limit,
+        )
+        await self.clock.run_for(60.0)  # who was talking has wrapped up, who was rung is silent
+
+    def leg(self, phone: str) -> Channel:
+        """The latest call of this phone."""
+        return self.crew.phones[phone].calls[-1]
+
+    def talks(self) -> list[tuple[str, str]]:
+        """Which caller talked to whom, in order."""
+        agents_of: dict[str, str] = {}
+        talks = []
+        for _, caller, what in self.seen:
+            if isinstance(what, events.Claimed):
+                agents_of[caller] = what.agent
+            elif isinstance(what, actions.Bridge):
+                talks.append((caller, agents_of[caller]))
+        return talks
+
+    async def holds_nothing(self) -> None:
+        """No channel, no leg, no claim, no place; nobody was rung twice at once."""
+        assert not self.world.fake.channels
+        assert not self.world.service.drivers
+        assert self.crew.switchboard.legs.up == 0
+        await self.crew.switchboard.settled()
+        with self.crew.store.read() as connection:
+            rows = connection.execute(select(agents.c.phone, agents.c.call_id)).all()
+            assert [phone for phone, call in rows if call is not None] == []
+            assert connection.execute(select(places.c.call_id)).all() == []
+        assert sum(phone.overlaps for phone in self.crew.phones.values()) == 0
+
+    def longest_silence(self) -> float:
+        """The longest time that a caller who talked to nobody heard no prompt begin."""
+        return max(longest_silence(stage.channel) for stage in self.stages)
+
+
+def longest_silence(channel: Channel) -> float:
+    longest, since = 0.0, None
+    for heard in channel.ears.heard:
+        if since is not None:
+            longest = max(longest, heard.at - since)
+        if heard.kind in ("answered", "began", "parted", "feature"):
+            since = heard.at
+        elif heard.kind in ("bridged", "resumed bridge"):
+            since = None
+    return round(longest, 3)
+
+
+@pytest.fixture
+def office(lines: Hotlines):
+    """Opens an office with these phones, and closes it."""
+    names = prompt_names(lines)
+
+    @asynccontextmanager
+    async def office(**phones: Sequence[Ring]) -> AsyncIterator[Office]:
+        rings = {name.removeprefix("p"): done for name, done in phones.items()}
+        crew = Crew(rings, lambda path: names.get((LINE, path), ("", False, False)))
+        with capture_logs() as logs:
+            async with World(lines, MONDAY, crew=crew) as world:
+                yield (made := Office(world, crew))
+        bad = [entry for entry in logs if entry["log_level"] in ("error", "critical")]
+        assert [entry for entry in bad if entry["event"] not in made.expected] == []
+
+    return office
+
+
+def result(stage: Stage) -> str:
+    assert stage.outcome is not None
+    return stage.outcome.record.get("result", "")
+
+
+# ---------------------------------------------------------------- who gets whom
+
+
+async def test_two_callers_and_one_agent_are_served_as_they_came(office):
+    async with office(p801=[Ring(talks=40.0)]) as one:
+        one.call(Caller("13800000001"))
+        one.call(Caller("13800000002"), at=2.0)
+        await one.until_all_is_over(2)
+        assert one.talks() == [("13800000001", "801"), ("13800000002", "801")]
+        assert [result(stage) for stage in one.stages] == ["transferred"] * 2
+        assert one.crew.phones["801"].rung == 2
+        assert one.longest_silence() <= SIGN_OF_LIFE
+        await one.holds_nothing()
+
+
+async def test_callers_and_agents_meet_in_the_order_of_the_line_and_of_idleness(office):
+    phones = {f"p80{n}": [Ring(talks=20.0 + 30 * n)] for n in (1, 2, 3)}
+    async with office(**phones) as one:
+        for n in range(6):
+            one.call(Caller(f"1380000000{n}"), at=3.0 * n)
+        await one.until_all_is_over(6)
+        callers = [caller for caller, _ in one.talks()]
+        assert callers == [f"1380000000{n}" for n in range(6)]
+        # the first to have wrapped up is the next
+        assert [agent for _, agent in one.talks()] == ["801", "802", "803", "801", "802", "803"]
+        await one.holds_nothing()
+
+
+def at_random(chance: random.Random) -> list[Ring]:
+    """What somebody does at twenty rings: mostly they take the call."""
+    rings = []
+    for _ in range(20):
+        does = chance.choice(("accept",) * 6 + DOES)
+        codes = ((chance.uniform(1, 5), "*1"), (chance.uniform(20, 80), "*2"))
+        rings.append(
+            Ring(
+                does,
+                after=chance.uniform(0.5, 18.0),
+                hears=chance.choice((0.0, chance.uniform(0.2, 15.0))),
+                talks=chance.uniform(0.0, 100.0),
+                keys=codes if chance.random() < 0.3 else (),
+            )
+        )
+    return rings
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_ten_callers_and_three_agents_at_random_lose_nobody(office, seed):
+    chance = random.Random(seed)
+    async with office(**{f"p80{n}": at_random(chance) for n in (1, 2, 3)}) as one:
+        for n in range(10):
+            caller = Caller(f"1380000000{n}")
+            if chance.random() < 0.4:
+                caller.patience = chance.uniform(0.0, 120.0)
+            one.call(caller, at=chance.uniform(0.0, 5 * MINUTES))
+        await one.until_all_is_over(10)
+        for stage in one.stages:
+            record = stage.outcome.record
+            assert record["ended_by"] in ("caller", "us")
+            served = record.get("result") == "transferred" or any(
+                wish.kind in ("person", "transfer_note") for wish in stage.kept
+            )
+            assert served or stage.outcome.ends == "caller"
+        assert one.longest_silence() <= SIGN_OF_LIFE
+        await one.holds_nothing()
+
+
+# ---------------------------------------------------------------- the same instant
+
+
+@pytest.mark.parametrize("late", [-0.002, -0.001, 0.0, 0.001, 0.002, 0.3])
+async def test_a_caller_who_hangs_up_as_the_agent_accepts_leaves_a_free_agent(office, late):
+    """The key that accepts is heard 0.1 s after it was pressed, 2 s after picking up."""
+    async with office(p801=[Ring(talks=30.0)], p802=[]) as one:
+
+        def picked_up(caller: str, what: object) -> None:
+            if isinstance(what, events.AgentAnswered):
+                accepts = 2.1 - (one.clock.now() - one.leg("801").ears.heard[0].at)
+                one.clock.call_later(accepts + late, one.stages[0].channel.hang_up)
+
+        one.on = picked_up
+        one.call(Caller("13800000001"))
+        await one.until_all_is_over(1)
+        assert one.stages[0].outcome.ends == "caller"
+        assert one.leg("801").dead
+        await one.holds_nothing()
+        one.on = lambda caller, what: None
+        one.call(Caller("13800000002"))
+        await one.until_all_is_over(2)
+        assert one.talks()[-1] == ("13800000002", "801"), "the agent is free for the next"
+        await one.holds_nothing()
+
+
+@pytest.mark.parametrize("after", [0.0, 0.001, 0.3])
+async def test_an_agent_who_accepts_and_is_gone_before_the_talk_is_not_waited_for(office, after):
+    """The caller hears the end of a prompt first, so that there is time to be gone."""
+    async with office(p801=[Ring(after=0.5, hears=0.2, talks=30.0)]) as one:
+        gone: list[float] = []
+
+        def accepted(caller: str, what: object) -> None:
+            if isinstance(what, events.AgentAccepted) and not gone:
+                gone.append(one.clock.now())
+                one.clock.call_later(after, one.leg("801").hang_up)
+
+        one.on = accepted
+        one.call(Caller("13800000001"))
+        await one.until_all_is_over(1)
+        assert gone
+        assert result(one.stages[0]) == "transferred", "the agent was rung once more"
+        assert one.longest_silence() <= SIGN_OF_LIFE
+        await one.holds_nothing()
+
+
+# ---------------------------------------------------------------- the manager is lost
+
+
+@pytest.mark.parametrize(
+    "when",
+    [actions.JoinLine, actions.RingAgent, events.AgentAnswered, events.AgentAccepted],
+    ids=lambda kind: kind.__name__,
+)
+@pytest.mark.parametrize("late", [0.0, 0.5])
+async def test_a_manager_connection_that_is_cut_loses_nobody(office, when, late):
+    async with office(p801=[Ring(talks=30.0)]) as one:
+        cut: list[float] = []
+        one.expected = {"a phone cannot be rung"}
+
+        def happened(caller: str, what: object) -> None:
+            if isinstance(what, when) and not cut:
+                cut.append(one.clock.now())
+                one.clock.call_later(late, one.world.fake.ami.cut)
+
+        one.on = happened
+        one.call(Caller("13800000001"))
+        await one.until_all_is_over(1)
+        assert cut
+        assert one.longest_silence() <= SIGN_OF_LIFE
+        await one.holds_nothing()
+
+
+async def test_a_manager_cut_in_a_conversation_does_not_end_it(office):
+    async with office(p801=[Ring(talks=30.0)]) as one:
+
+        def happened(caller: str, what: object) -> None:
+            if isinstance(what, actions.Bridge):
+                one.clock.call_later(5.0, one.world.fake.ami.cut)
+
+        one.on = happened
+        one.call(Caller("13800000001"))
+        await one.until_all_is_over(1)
+        assert one.stages[0].outcome.record["talked"] == "30"
+        await one.holds_nothing()
