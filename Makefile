@@ -13,6 +13,7 @@ FAKE ?=
 RUN ?=
 ENGINE ?= kokoro
 TESTS ?=
+SOAK ?= 600
 
 .PHONY: help
 help:  ## This list
@@ -77,6 +78,10 @@ fast: install  ## Tests that need no Asterisk
 .PHONY: live
 live: install  ## Every live call, the slow ones too; resumes where it stopped, writes docs/live.md
 	@SANSHENG_LIVE=all PYTHONPATH=tests $(BIN)/python -m pytest -p skips -v -m live $(TESTS)
+
+.PHONY: soak
+soak: install  ## Ten callers, three agents, ten minutes of real calls (SOAK=60 for a minute)
+	@SANSHENG_SOAK='$(SOAK)' PYTHONPATH=tests $(BIN)/python -m pytest -q -m live tests/live/test_soak_live.py
 
 .PHONY: lint
 lint: install  ## Style, types, flows, dialplan
