@@ -11,34 +11,28 @@ Rules this module keeps:
 - A claim that the call never heard of, because it left that very moment, is given back here. What
   a call still holds when it is over is given back, too, and logged: it is an error of ours.
 - Where phones cannot be rung (no manager), nobody is staffed, and callers are told so.
-- Other programs hear what the agent who accepts has heard (the manager event `SanshengNote`, the
-  line's webhook); neither holds anybody up. No name of an agent is in it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import structlog
 
 from ivr import store
 from ivr.actions import CancelRing, JoinLine, LeaveLine, Release, RingAgent, Survey
 from ivr.agents import Agents, NotClaimed
 from ivr.agi import Session
-from ivr.briefing import Brief
 from ivr.clock import Timer
-from ivr.events import AgentFailed, Claimed, Placed, Surveyed, Unstaffed, Values
+from ivr.events import AgentFailed, Claimed, Placed, Surveyed, Unstaffed
 from ivr.flow import Line
 from ivr.house import Post
 from ivr.legs import Leg, Legs, own_phone
-from ivr.manager import ManagerDown, ManagerRefused
 from ivr.store import StorageFailed
 from ivr.turns import Claim, Matched, place_id
 
@@ -47,14 +41,6 @@ if TYPE_CHECKING:
 
 LOOK = 1.0
 """Seconds between two looks at whose turn it is."""
-WEBHOOK = 5.0
-"""Seconds that a webhook may take."""
-BRIEFING = "briefing"
-"""The flow that an agent hears; what it says is the note as text."""
-DISPLAY = 40
-"""Characters of the note that a phone shows."""
-EVENT = 300
-"""Characters of the note in a manager event, whose lines are short."""
 
 log = structlog.get_logger("people")
 
@@ -89,6 +75,7 @@ class Switchboard:
     def __init__(self, service: Service, agents: Agents) -> None:
         self.agents = agents
         self.legs = Legs(service, self._accepted)
+        self._notes = Notes(service)
         self.callbacks: Callable[[], Collection[str]] = tuple
         self.on_callback: Callable[[Claim], None] | None = None
         self._service = service
@@ -96,6 +83,7 @@ class Switchboard:
         self._places: dict[str, Joined] = {}
         self._claims: dict[str, Claim] = {}
         self._rung: dict[tuple[str, int], Leg] = {}
+        self._left: set[tuple[str, str]] = set()  # given back here; the call may hear of it yet
         self._jobs: deque[Job] = deque()
         self._working: asyncio.Task[None] | None = None
         self._looking = False
@@ -152,6 +140,7 @@ class Switchboard:
         name = place_id(call.id, wish.id)
         joined = self._places.pop(name, None)
         if joined is not None and joined.claim is not None:
+            self._left.add((call.id, joined.claim.staff_number))
             self._give_back(joined.claim, line, "free")
         self._do(lambda: self.agents.leave(name, wish.ticket), lambda _: self.look())
 
@@ -162,7 +151,7 @@ class Switchboard:
             post(AgentFailed(wish.id, "failed"))
             return
         self._claims[call.id] = claim
-        display = shown(self._text(line, wish.note), DISPLAY)
+        display = self._notes.display(line, wish.note)
         leg = self.legs.ring(call, line, claim.phone, wish, display, post)
         self._rung[call.id, wish.id] = leg
 
@@ -174,6 +163,8 @@ class Switchboard:
     def release(self, call: store.Call, line: Line, wish: Release) -> None:
         claim = self._take_up(call, wish.agent) or self._claims.get(call.id)
         if claim is None or claim.staff_number != wish.agent:
+            if (call.id, wish.agent) in self._left:
+                return
             log.error("an agent is released who is not claimed", call=call.id, agent=wish.agent)
             return
         self._claims.pop(call.id, None)
@@ -197,6 +188,7 @@ class Switchboard:
 
     def over(self, call: store.Call) -> None:
         """The call is over; what it has not given back is given back now."""
+        self._left = {one for one in self._left if one[0] != call.id}
         forgotten: list[str] = []
         for key in [key for key in self._rung if key[0] == call.id]:
             leg = self._rung.pop(key)
@@ -369,73 +361,4 @@ class Switchboard:
                 log.warning("an agent talks who is not claimed any more", why=str(why))
 
         self._do(work, lambda _: None)
-        text = self._text(leg.line, leg.wish.note)
-        self._service.spawn(self._tell_manager(leg, text))
-        if leg.line.staff.transfer.webhook:
-            self._service.spawn(self._tell_webhook(leg, text))
-
-    async def _tell_manager(self, leg: Leg, text: str) -> None:
-        headers = {
-            "UserEvent": "SanshengNote",
-            "Line": leg.line.name,
-            "Call": leg.call.id,
-            "Agent": leg.wish.agent,
-            "Reference": leg.wish.reference,
-            "Note": shown(text, EVENT),
-        }
-        try:
-            if self._service.bell is not None:
-                await self._service.bell.action("UserEvent", headers)
-        except (ManagerDown, ManagerRefused) as error:
-            log.warning("nobody is told a note", call=leg.call.id, why=str(error))
-
-    async def _tell_webhook(self, leg: Leg, text: str) -> None:
-        told = {
-            "event": "note",
-            "line": leg.line.name,
-            "call": leg.call.id,
-            "agent": leg.wish.agent,
-            "reference": leg.wish.reference,
-            "note": dict(leg.wish.note),
-            "text": text,
-        }
-        address = leg.line.staff.transfer.webhook
-        try:
-            with self._clock.busy("a webhook"):
-                async with httpx.AsyncClient(timeout=WEBHOOK) as client:
-                    (await client.post(address, json=told)).raise_for_status()
-        except httpx.HTTPError as error:
-            log.warning("a webhook was not told a note", call=leg.call.id, why=type(error).__name__)
-
-    def _text(self, line: Line, note: Values) -> str:
-        """The note as text: what the agent hears, without what is heard in the caller's voice."""
-        values = {name: value for name, value in note if value}
-        said: list[str] = []
-        for say in _parts(line, values):
-            name = say.format_map(_Filled(values))
-            slots = {slot: values.get(slot, "") for slot in line.prompts.get(name, ())}
-            if name in line.prompts:
-                said.append(self._service.hotlines.library.text(line.name, name, slots))
-        return "".join(said)
-
-
-class _Filled(dict[str, str]):
-    def __missing__(self, name: str) -> str:
-        return ""
-
-
-def _parts(line: Line, values: Mapping[str, str]) -> Iterable[str]:
-    """The prompts of a note that say something, for these values."""
-    flow = line.flows.get(BRIEFING)
-    for state in flow.states.values() if flow is not None else ():
-        if isinstance(state.activity, Brief):
-            for part in state.activity.parts:
-                same = part.unlike and values.get(part.needs) == values.get(part.unlike)
-                last = part is state.activity.parts[-1]
-                if not (part.play or same or last) and (not part.needs or values.get(part.needs)):
-                    yield part.say
-
-
-def shown(text: str, most: int) -> str:
-    """Text as it may stand in a header: no sign that means something there, cut to a length."""
-    return re.sub(r'[\x00-\x1f\x7f"\\<>();,]+', " ", text)[:most].strip()
+        self._notes.tell(leg)

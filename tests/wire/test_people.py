@@ -28,6 +28,8 @@ MONDAY = datetime.fromisoformat("2026-11-23T02:00:00+00:00")
 """Ten in the morning where the line is."""
 SIGN_OF_LIFE = 30.0
 MINUTES = 60.0
+LET_GO = 0.5
+"""Seconds after which nobody is rung any more for a caller who has left, or talks to nobody."""
 
 
 @dataclass
@@ -66,13 +68,28 @@ class Office:
         self.seen: list[tuple[float, str, object]] = []
         world.service.on_entry = self._entry
         self.on: Callable[[str, object], None] = lambda caller, what: None
+        self.rung: dict[str, tuple[str, int]] = {}
+        self.troubled: list[str] = []
         self.expected: set[str] = set()
         """Errors that may be logged here."""
 
     def _entry(self, driver, what) -> None:
-        if not driver.row.leg_of:
-            self.seen.append((self.clock.now(), driver.row.caller, what))
-            self.on(driver.row.caller, what)
+        if driver.row.leg_of:
+            return
+        caller = driver.row.caller
+        self.seen.append((self.clock.now(), caller, what))
+        if isinstance(what, actions.RingAgent):
+            phone = self.crew.phones[what.agent]
+            self.rung[caller] = (what.agent, len(phone.calls))
+        elif isinstance(what, events.HungUp) and caller in self.rung:
+            self.clock.call_later(LET_GO, lambda: self._let_go(*self.rung[caller]))
+        self.on(caller, what)
+
+    def _let_go(self, phone: str, number: int) -> None:
+        """Whoever was rung for a caller who has left is troubled no more."""
+        self.troubled += [
+            phone for one in self.crew.phones[phone].calls[number : number + 1] if not one.dead
+        ]
 
     def call(self, caller: Caller, at: float = 0.0) -> None:
         """They ring in so many seconds."""
@@ -111,6 +128,7 @@ class Office:
             rows = connection.execute(select(agents.c.phone, agents.c.call_id)).all()
             assert [phone for phone, call in rows if call is not None] == []
             assert connection.execute(select(places.c.call_id)).all() == []
+        assert self.troubled == []
         assert sum(phone.overlaps for phone in self.crew.phones.values()) == 0
 
     def longest_silence(self) -> float:
@@ -243,6 +261,40 @@ async def test_a_caller_who_hangs_up_as_the_agent_accepts_leaves_a_free_agent(of
         one.call(Caller("13800000002"))
         await one.until_all_is_over(2)
         assert one.talks()[-1] == ("13800000002", "801"), "the agent is free for the next"
+        await one.holds_nothing()
+
+
+@pytest.mark.parametrize("phase", [actions.RingAgent, events.AgentAnswered, actions.Bridge])
+@pytest.mark.parametrize("late", [0.0, 0.001, 0.01, 1.0])
+async def test_a_caller_who_leaves_in_any_phase_lets_the_agent_go(office, phase, late):
+    async with office(p801=[Ring(talks=30.0)]) as one:
+
+        def happened(caller: str, what: object) -> None:
+            if isinstance(what, phase):
+                one.clock.call_later(late, one.stages[0].channel.hang_up)
+
+        one.on = happened
+        one.call(Caller("13800000001"))
+        await one.until_all_is_over(1)
+        await one.holds_nothing()
+
+
+async def test_a_caller_who_leaves_as_an_agent_is_claimed_leaves_a_free_agent(office):
+    """Both are known in the same instant; that the caller has left is heard first."""
+    async with office(p801=[Ring(talks=30.0)]) as one:
+        matched = one.crew.switchboard._matched
+
+        def leaves(found) -> None:
+            matched(found)
+            if found.claims:
+                (driver,) = one.world.service.drivers.values()
+                driver.post(events.HungUp())
+                one.stages[0].channel.hang_up()
+
+        one.crew.switchboard._matched = leaves
+        one.call(Caller("13800000001"))
+        await one.until_all_is_over(1)
+        assert one.crew.phones["801"].rung == 0
         await one.holds_nothing()
 
 
