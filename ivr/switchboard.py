@@ -33,6 +33,7 @@ from ivr.events import AgentFailed, Claimed, Placed, Surveyed, Unstaffed
 from ivr.flow import Line
 from ivr.house import Post
 from ivr.legs import Leg, Legs, own_phone
+from ivr.notes import Notes
 from ivr.store import StorageFailed
 from ivr.turns import Claim, Matched, place_id
 
