@@ -6,6 +6,8 @@ import pytest
 from crowd import Crowd, Talk
 from faked import KEYS
 
+from ivr import dialplan
+from ivr.fake_originate import DIALPLAN
 from ivr.scenario import Ring
 
 
@@ -199,3 +201,16 @@ async def test_a_user_event_reaches_every_client_with_its_headers(crowd):
         await one.clock.settle()
         (event,) = one.ami.events
         assert (event["UserEvent"], event["Call"], event["Text"]) == ("Note", "c1", "a: b")
+
+
+@pytest.mark.parametrize("name", DIALPLAN)
+def test_the_contexts_of_the_fake_are_those_we_install(name, root):
+    text = (root / "asterisk/extensions.conf").read_text()
+    section = text.partition(f"\n[{name}]\n")[2].partition("\n[")[0]
+    context = DIALPLAN[name]
+    arguments = "".join(f",{argument}" for argument in context.arguments)
+    assert f"AGI(agi://{{agi}}/{context.path}{arguments})" in section
+    assert all(f"Set({key}={value})" in section for key, value in context.variables.items())
+    assert bool(context.accepted) == ("Wait(" in section)
+    assert context.accepted in section
+    assert (context.absolute, context.wait) == (dialplan.PATIENCE, dialplan.BRIDGE)
