@@ -112,8 +112,11 @@ class Control:
             told["prompt"] = what.prompt
             told["slots"] = dict(what.slots)
             told["text"] = driver.library.text(driver.line.name, what.prompt, dict(what.slots))
-        elif hasattr(what, "digit"):
-            told["digit"] = what.digit
+        for detail in ("digit", "agent", "reason", "feature"):
+            if hasattr(what, detail):
+                told[detail] = getattr(what, detail)
+        if driver.row.leg_of:
+            told["phone"] = driver.row.number  # one of our own people's
         return told
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

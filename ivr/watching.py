@@ -35,6 +35,17 @@ TOLD = {
     "HangUp": "[yellow]we hang up[/]",
     "EndAsked": "ops ask for the end",
     "Unplayable": "[red]a prompt could not be played[/]",
+    "JoinLine": "waits for a person",
+    "Unstaffed": "[red]nobody takes calls there[/]",
+    "RingAgent": "{agent}'s phone is rung",
+    "AgentAnswered": "the agent hears the note",
+    "AgentAccepted": "[green]the agent takes the call[/]",
+    "AgentFailed": "[yellow]the agent does not take the call: {reason}[/]",
+    "Bridge": "talks to the agent",
+    "FeatureAsked": "the agent keys the code of '{feature}'",
+    "Resume": "talks to the agent again",
+    "AgentGone": "[yellow]the agent hangs up[/]",
+    "BridgeOver": "the talk is over",
 }
 """Events and actions as sentences about a call."""
 
@@ -48,7 +59,16 @@ def words(event: Mapping[str, Any], *, whole: bool = False) -> str:
         return f"[green]{text}[/]  [dim]{escape(str(event.get('prompt', '')))}[/]"
     if what == "Key":
         return f"[cyan]key {escape(str(event.get('digit', '')))}[/]"
-    return TOLD.get(what, "")
+    if what == "HungUp" and event.get("phone"):
+        return TOLD["AgentGone"]
+    return TOLD.get(what, "").format_map(_Escaped(event))
+
+
+class _Escaped(dict[str, Any]):
+    """Details of an event as they may stand in a sentence."""
+
+    def __getitem__(self, name: str) -> str:
+        return escape(str(self.get(name, "")))
 
 
 class Teller:
@@ -74,4 +94,6 @@ class Teller:
         if not said:
             return ""
         caller = mask(str(event.get("caller", ""))) or "withheld"
+        if phone := event.get("phone"):
+            caller += f" (our phone {escape(str(phone))})"
         return f"{float(event.get('at', 0.0)):7.1f} s  {event.get('line', '')} {caller}  {said}"
