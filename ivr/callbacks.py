@@ -336,6 +336,8 @@ class Callbacks:
             return None
         attempt, promise = begun
         pseudo = self._pseudo(claim, attempt.channel_id, promise.contact)
+        # the agent's leg is a call of this line, perhaps the first since we run
+        self._service.write_version(line, self._clock.utc())
         running = Running(claim, attempt, promise, line, rules, pseudo)
         self._running[attempt.id] = running
         return running
@@ -510,6 +512,7 @@ class Callbacks:
         self, session: Session, line: Line, attempt: Attempt, first: Reached, people: Held | None
     ) -> driver.Driver:
         service = self._service
+        service.write_version(line, self._clock.utc())
         row = store.Call(
             id=attempt.call_id,
             system=service.system,

@@ -190,7 +190,7 @@ class Service:
         offered = self.hotlines.offered(
             line, number, caller, rung, now, line.name in self.maintenance
         )
-        self._write_version(line, now)
+        self.write_version(line, now)
         offered_at = now - timedelta(seconds=rung)
         row = driver.row(call_id, self.system, uniqueid, line, offered, offered_at)
         self.journal.append(row)
@@ -219,7 +219,8 @@ class Service:
             return 0.0
         return round(min(max(rung, 0.0), 3600.0), 3)
 
-    def _write_version(self, line: Line, now: datetime) -> None:
+    def write_version(self, line: Line, now: datetime) -> None:
+        """A call's row names its line's version: that is written first, once."""
         if line.version not in self._versions:
             body = self.hotlines.bodies[line.name]
             self.journal.append(store.Version(line.version, line.name, body, now))
