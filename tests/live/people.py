@@ -2,7 +2,7 @@
 
 Rules this module keeps:
 
-- An office is one stage whose line `xjca` rings after a second, has agents 801 to 820, and calls
+- An office is one stage whose line `xjca` rings after a second, has agents 801 to 822, and calls
   nobody at home: each agent's phone is a real one that does what its plan says, ring after ring.
 - A caller who keys a staff number gets that agent and nobody else, so that many cases run side
   by side.
@@ -37,8 +37,8 @@ from ivr.phone_call import PhoneCall
 from ivr.rtp import RATE, Samples
 from ivr.store import Call
 
-AGENTS = tuple(str(number) for number in range(801, 821))
-ANYBODY = AGENTS[-4:]
+AGENTS = tuple(str(number) for number in range(801, 823))
+ANYBODY = ("817", "818", "819", "820")
 """Those whom a caller gets who asks for nobody by number; all others have to be asked for."""
 AGENT, CALLER = 1850, 2150
 """Hz of their voices: no key, no beep and no note of the music sounds like that."""
