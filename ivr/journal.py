@@ -210,8 +210,9 @@ class Writer:
                 if rows and not self._keep_at_it(rows):
                     return
         except Exception:
-            log.exception("the journal's thread died of a fault of ours; nothing can be promised")
+            # first of all: whoever waits must not wait for ever, whatever becomes of the log
             self._fail("the journal's thread died")
+            log.exception("the journal's thread died of a fault of ours; nothing can be promised")
 
     def _gather(self) -> tuple[bool, list[Item]]:
         rows: list[Item] = []

@@ -31,6 +31,7 @@ def configure(*, level: str = "info", as_json: bool = False) -> None:
     structlog.configure(
         processors=shared + ending,
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        # standard error as it is when something is logged: what it was now may be closed by then
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
         cache_logger_on_first_use=False,
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import fields
@@ -11,11 +13,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
-from ivr import codec, tables
+from ivr import codec, journal, tables
 from ivr.actions import Action, HangUp, Keep, Listen, Note, PickUp, Ring, Say
 from ivr.clock import SystemClock
 from ivr.codec import ACTIONS, EVENTS, CodecError, canonical, decode, encode, side
@@ -257,6 +260,21 @@ async def test_a_row_that_no_storage_takes_fails_its_own_call_and_no_other(
     assert [one.seq for one in entries(store, "c1")] == [0, 2]
     assert writer.pending == 0
     assert writer.trouble == ""
+
+
+async def test_nobody_waits_for_ever_when_even_the_log_fails(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr(journal, "log", structlog.PrintLogger(closed))
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    writer = Writer(store, clock=SystemClock())
+    writer.append(entry(0, HungUp(), of="a call that was never written"))
+    with pytest.raises(StorageFailed):
+        await asyncio.wait_for(writer.committed(), 10)
+    with pytest.raises(StorageFailed):
+        writer.close()
 
 
 async def test_a_barrier_over_everything_fails_with_any_row_that_was_refused(

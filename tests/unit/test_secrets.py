@@ -7,6 +7,7 @@ can be given; a call comes in; then everything it wrote is searched.
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import signal
@@ -213,3 +214,13 @@ def test_a_traceback_in_the_log_shows_no_values(capfd: pytest.CaptureFixture[str
     assert "ValueError" in told
     assert SECRET not in told
     assert CALLER not in told
+
+
+def test_the_log_goes_where_standard_error_goes_now(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with io.StringIO() as gone, monkeypatch.context() as then:
+        then.setattr(sys, "stderr", gone)
+        logs.configure()
+    structlog.get_logger("test").warning("still heard")
+    assert "still heard" in capsys.readouterr().err
