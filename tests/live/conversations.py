@@ -58,7 +58,7 @@ async def hold_and_return(own: Office, who: str, agent: str, every: float) -> st
     """A whole hold: consent, two signs of life, the agent back, the talk goes on."""
     call, ring = await in_conversation(own, who, agent)
     await on_hold(own, who, call, ring)
-    await own.watch.until(who, "Say", "hold.still_here", within=every + 20, times=2)
+    await own.watch.until(who, "Say", "hold.still_here", within=2 * every + 20, times=2)
     await asyncio.sleep(4.0)
     back = time.monotonic()
     ring.press("*2")
