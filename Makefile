@@ -9,6 +9,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 
 LINE ?= xjca
+AGENT ?= 801
 FAKE ?=
 RUN ?=
 ENGINE ?= kokoro
@@ -49,6 +50,10 @@ run:  ## Everything: Asterisk, the service, one proof call; Ctrl-C stops it (RUN
 .PHONY: call
 call: base  ## A telephone in the terminal: make call LINE=ems; FAKE=1 needs no Asterisk
 	@exec $(BIN)/sansheng call $(LINE) $(if $(FAKE),--fake) $(CALL)
+
+.PHONY: phone
+phone: base  ## An agent's telephone in the terminal: make phone AGENT=802; callers are put through to it
+	@exec $(BIN)/sansheng phone $(AGENT) $(PHONE)
 
 .PHONY: check
 check: base  ## Check flows, lines and texts

@@ -131,6 +131,22 @@ def call(
 
 
 @app.command()
+def phone(
+    agent: Annotated[str, typer.Argument(help="An agent's phone, or staff number.")],
+    server: Annotated[str, typer.Option(help="HOST:PORT of SIP; default: `sansheng run`.")] = "",
+    keys: Annotated[str, typer.Option(help="Press by itself: 'ra..1', r waits for a ring.")] = "",
+    port: Annotated[int, typer.Option(help="Our own port (UDP); any free one.")] = 0,
+) -> None:
+    """An agent's telephone in the terminal: Enter picks up, 1 accepts, q leaves (座席话机)."""
+    from ivr import agent_phone, terminal
+
+    try:
+        agent_phone.run(agent_phone.Wish(HERE.root, agent, server, keys, port), out)
+    except terminal.CannotCall as error:
+        raise Refused(str(error)) from error
+
+
+@app.command()
 def doctor(as_json: Json = False) -> None:
     """Check that everything a line needs is there, and say how to mend it (体检)."""
     from ivr import doctor as doctor_

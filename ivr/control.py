@@ -117,6 +117,7 @@ class Control:
                 told[detail] = getattr(what, detail)
         if driver.row.leg_of:
             told["phone"] = driver.row.number  # one of our own people's
+            told["leg_of"] = driver.row.leg_of
         return told
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -8,41 +8,33 @@ one every 0.4 s, and `.` waits a second more; so does what is piped in.
 
 Rules this module keeps:
 
-- What is shown comes from the service's own `watch` stream, with the real times; where the
-  service is out of reach (another machine) the texts are recognised in the audio afterwards.
-- The terminal is given back as it was, however the call ends.
+- What is shown is what `ivr.screen` watches; where the service is out of reach (another machine)
+  the texts are recognised in the audio afterwards.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import sys
-import termios
 import time
-import tty
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.markup import escape
 
-from ivr import control, hotlines, place, stimuli, watching
+from ivr import hotlines, place, stimuli, watching
 from ivr.directory import normal
 from ivr.ear import Ear
 from ivr.hotlines import Hotlines
+from ivr.keyboard import by_hand, typed
 from ivr.phone import NotAnswered, Phone, PhoneCall
+from ivr.screen import Screen, watched
 from ivr.serve import address
 
 SPEAK = 2.0
 """Seconds that `s` speaks."""
-GAP = 0.4
-"""Seconds between two keys that are not pressed by hand."""
-WAIT = 1.0
-"""Seconds that `.` waits."""
 CALLER = "13800138000"
 """Who calls, if nobody else is wished for."""
 PATIENCE = 60.0
@@ -128,19 +120,6 @@ class SipTelephone:
         await self.call.ended(24 * 3600)
 
 
-class Screen:
-    """What the person at the terminal sees: seconds since dialling, who, what."""
-
-    def __init__(self, out: Console) -> None:
-        self._out = out
-        self._began = time.monotonic()
-
-    def show(self, who: str, what: str) -> None:
-        """One line; `what` may carry rich's markup."""
-        passed = time.monotonic() - self._began
-        self._out.print(f"{passed:7.1f}  {who:<5} {what}", highlight=False, soft_wrap=True)
-
-
 def number_of(loaded: Hotlines, line: str) -> tuple[str, str]:
     """Name and number of a line given by either. Raises CannotCall."""
     if line in loaded.numbers:
@@ -177,7 +156,7 @@ async def _real(
     screen = Screen(out)
     async with (
         await Phone.open(user="terminal") as phone,
-        _watched(place.control_socket(wish.root), wish.number, screen) as watched,
+        watched(place.control_socket(wish.root), _teller(wish.number, screen)) as seen,
     ):
         screen.show("", f"calling {number} ({name}) at {server[0]}:{server[1]}")
         call = await phone.dial(number, server, caller=wish.number)
@@ -196,12 +175,12 @@ async def _real(
             await asyncio.wait([hanging], timeout=1)
             hanging.cancel()
             return False
-        screen.show("", "answered" + ("" if watched else "; the texts come at the end"))
+        screen.show("", "answered" + ("" if seen else "; the texts come at the end"))
         await _converse(SipTelephone(call), wish.keys, screen)
     audio = wish.wav or wish.root / f"var/calls/{time.strftime('%Y%m%d-%H%M%S')}-{name}.wav"
     audio.parent.mkdir(parents=True, exist_ok=True)
     call.heard.wav(audio)
-    if not watched:
+    if not seen:
         _recognise(call, loaded, name, wish.root, screen)
     screen.show("", f"what was heard: {escape(str(audio))}")
     return True
@@ -219,7 +198,7 @@ def fake(wish: Wish, out: Console) -> bool:
         screen = Screen(out)
         async with (
             FakeLine(loaded, wish.root) as line,
-            _watched(line.socket, wish.number, screen),
+            watched(line.socket, _teller(wish.number, screen)),
         ):
             screen.show("", f"calling {number} ({name}) over a fake Asterisk: no sound")
             await _converse(line.dial(number, wish.number), wish.keys, screen)
@@ -235,11 +214,11 @@ async def _converse(phone: Telephone, keys: str, screen: Screen) -> None:
     """Keys go out until the call is over."""
 
     async def type_() -> None:
-        async for key in _typed(keys):
+        async for key in typed(keys):
             await _do(phone, key, screen)
 
     screen.show("", "keys 0-9 * #, s speaks, h hangs up")
-    with _keyboard(bool(keys)):
+    with by_hand(bool(keys)):
         typing = asyncio.create_task(type_())
         over = asyncio.create_task(phone.ended())
         try:
@@ -270,84 +249,23 @@ async def _do(phone: Telephone, key: str, screen: Screen) -> None:
         await phone.hang_up()
 
 
-async def _typed(keys: str) -> AsyncIterator[str]:
-    """Keys as they come: from `keys`, from the keyboard, or from what is piped in."""
-    if keys:
-        for key in keys:
-            await asyncio.sleep(WAIT if key == "." else GAP)
-            yield key
-        return
-    loop = asyncio.get_running_loop()
-    queue: asyncio.Queue[bytes] = asyncio.Queue()
-    descriptor = sys.stdin.fileno()
-
-    def read() -> None:
-        data = os.read(descriptor, 64)
-        queue.put_nowait(data)
-        if not data:  # the end can be read for ever
-            loop.remove_reader(descriptor)
-
-    try:
-        loop.add_reader(descriptor, read)
-    except (PermissionError, ValueError):  # a file, or nothing at all: never ready, never late
-        text = sys.stdin.read()
-        async for key in _typed(text or " "):
-            yield key
-        return
-    try:
-        while data := await queue.get():
-            for key in data.decode(errors="ignore"):
-                if not sys.stdin.isatty():
-                    await asyncio.sleep(WAIT if key == "." else GAP)
-                yield key
-    finally:
-        loop.remove_reader(descriptor)
-
-
-@contextlib.contextmanager
-def _keyboard(by_itself: bool) -> Iterator[None]:
-    """Every key at once, without Enter, as long as a person sits there."""
-    if by_itself or not sys.stdin.isatty():
-        yield
-        return
-    before = termios.tcgetattr(sys.stdin)
-    try:
-        tty.setcbreak(sys.stdin)
-        yield
-    finally:
-        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
-
-
 # ---------------------------------------------------------------- what is said
 
 
-@contextlib.asynccontextmanager
-async def _watched(socket: Path, caller: str, screen: Screen) -> AsyncIterator[bool]:
-    """Show what the service does in our call; gives False if it cannot be watched."""
-    events = control.ask(socket, {"ask": "watch"})
-    try:
-        await anext(events)  # says that it watches
-    except (control.NoService, StopAsyncIteration, OSError):
-        yield False
-        return
+def _teller(caller: str, screen: Screen) -> Callable[[Mapping[str, Any]], None]:
+    """Shows what the service does in our call."""
     ours, teller = "", watching.Teller(whole=True)
 
-    async def follow() -> None:
+    def show(event: Mapping[str, Any]) -> None:
         nonlocal ours
-        async for event in events:
-            if not ours and event["what"] == "Offered" and event["caller"] == normal(caller):
-                ours = event["call"]
-            if event.get("call") == ours and ours:
-                said = teller.words(event)
-                if said and event["what"] not in OURS:
-                    screen.show("line", said)
+        if not ours and event["what"] == "Offered" and event["caller"] == normal(caller):
+            ours = event["call"]
+        if event.get("call") == ours and ours:
+            said = teller.words(event)
+            if said and event["what"] not in OURS:
+                screen.show("line", said)
 
-    following = asyncio.create_task(follow())
-    try:
-        yield True
-    finally:
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
+    return show
 
 
 def _recognise(call: PhoneCall, loaded: Hotlines, line: str, root: Path, screen: Screen) -> None:

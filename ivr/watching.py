@@ -38,6 +38,8 @@ TOLD = {
     "JoinLine": "waits for a person",
     "Unstaffed": "[red]nobody takes calls there[/]",
     "RingAgent": "{agent}'s phone is rung",
+    "PlayRecording": "the caller's own words are played",
+    "HandOver": "[green]1: the caller is put through[/]",
     "AgentAnswered": "the agent hears the note",
     "AgentAccepted": "[green]the agent takes the call[/]",
     "AgentFailed": "[yellow]the agent does not take the call: {reason}[/]",
