@@ -52,7 +52,7 @@ Does = Callable[[PhoneCall], Awaitable[None]]
 # ---------------------------------------------------------------- what agents do
 
 
-def voice(pitch: int, seconds: float = 60.0) -> Samples:
+def voice(pitch: int, seconds: float = 180.0) -> Samples:
     """Somebody who talks."""
     when = np.arange(round(seconds * RATE)) / RATE
     return (3000 * np.sin(2 * np.pi * pitch * when)).astype(np.int16)
@@ -354,7 +354,7 @@ def names(heard: Iterable[Heard], line: str = "xjca") -> list[str]:
     for one in heard:
         name = next((n for n in one.names if n.startswith((f"{line}.", "common."))), one.name)
         short = name.partition(".")[2]
-        part = short.startswith(("digit.", "count.", "letter.")) or "." not in name
+        part = short.startswith(("digit.", "count.", "letter.", "beep")) or "." not in name
         if not part and (not found or found[-1] != short):
             found.append(short)
     return found
