@@ -73,8 +73,9 @@ class Switchboard:
     """The people of one service. `on_callback` is told of claims for call-backs, whose lines are
     `callbacks()`."""
 
-    def __init__(self, service: Service, agents: Agents) -> None:
+    def __init__(self, service: Service, agents: Agents, *, look: float = LOOK) -> None:
         self.agents = agents
+        self._every = look
         self.legs = Legs(service, self._accepted)
         self._notes = Notes(service)
         self.callbacks: Callable[[], Collection[str]] = tuple
@@ -270,7 +271,7 @@ class Switchboard:
     def _later(self) -> None:
         """Look again in a while, as long as this process holds anything."""
         if self._next is None and not self._closed and (self._places or self._claims):
-            self._next = self._clock.call_later(LOOK, self._again)
+            self._next = self._clock.call_later(self._every, self._again)
 
     def _again(self) -> None:
         self._next = None

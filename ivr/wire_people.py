@@ -36,6 +36,8 @@ from ivr.turns import Claim, place_id
 
 EARLIER = timedelta(minutes=1)
 """How long before the first call people have come to work."""
+LOOK = 4.0
+"""Seconds between two looks at whose turn it is: no other process changes anything here."""
 BEAT = 4.0
 """Seconds between two signs of life of those who wait before our caller."""
 
@@ -65,7 +67,7 @@ class Crew:
         await self._clock.in_executor(shutil.copyfile, _empty_database(), file)
         self.store = Store(f"sqlite:///{file}")
         self.agents = Agents(self.store, "rehearsed")
-        self.switchboard = Switchboard(service, self.agents)
+        self.switchboard = Switchboard(service, self.agents, look=LOOK)
         self.switchboard.connect()
         self.switchboard.sync(service.hotlines.lines)
         await self.switchboard.settled()
