@@ -318,6 +318,7 @@ class AgentPhone:
         elif call.incoming and call.state is State.RINGING:
             if key in "\na":
                 self._screen.show("you", "[cyan]pick up[/]")
+                self._rings.clear()
                 call.answer()
             elif key == "h":
                 self._screen.show("you", "[cyan]refuse[/]")
