@@ -12,7 +12,8 @@ Rules this module keeps:
   twice as long each time (1 h at most), given up after `TRIES`, which the log says. A hook that
   hangs holds up neither calls nor other announcements.
 - No caller's number and nobody's name is announced: who needs them looks at the ticket.
-- The head of the history is written down outside of the database on the way (`ivr.chain`).
+- The head of the history is written down outside of the database on the way (`ivr.chain`);
+  where that fails, the log has it, and tickets are announced all the same.
 
 Serves TEL-3.4c, XJCA-6.2d.
 """
@@ -115,6 +116,7 @@ class Announcer:
     ) -> None:
         self._store, self._clock, self._lines = store, clock, lines
         self._bell, self._sender, self._witness = bell, sender, witness
+        self._unwritten = Head()
 
     async def run(self) -> None:
         """Announce until cancelled, whatever fails meanwhile."""
@@ -142,7 +144,7 @@ class Announcer:
     # ---------------------------------------------------------------- saying
 
     async def announce(self) -> None:
-        """One look: say what has come due. Raises StorageFailed, OSError."""
+        """One look: say what has come due. Raises StorageFailed."""
         await self._clock.in_executor(self._witnessed)
         while news := await self._clock.in_executor(self._claim, self._clock.utc()):
             for one in news:
@@ -163,7 +165,18 @@ class Announcer:
     def _witnessed(self) -> None:
         with self._store.read() as connection:
             head = chain.head(connection)
-        if self._witness is not None and self._witness.note(head):
+        if self._witness is None:
+            return
+        try:
+            grown = self._witness.note(head)
+        except OSError as error:
+            # who is owed an answer matters more; the log holds the head instead, once
+            if head != self._unwritten:
+                self._unwritten = head
+                told = {"head": str(head), "file": str(self._witness.path), "why": str(error)}
+                log.error("the head of the history of tickets could not be written down", **told)
+            return
+        if grown:
             log.info("the history of tickets has grown", head=str(head))
 
     def _claim(self, now: datetime) -> list[News]:

@@ -134,9 +134,9 @@ class Witness:
         self.path = path
 
     @classmethod
-    def of(cls, root: Path, database: str) -> Witness:
+    def of(cls, root: Path, database: str, environment: Mapping[str, str] = os.environ) -> Witness:
         """The witness of one database: a file of its own, beside a SQLite file, under the data
-        root for a server, or in the folder SANSHENG_TICKET_HEADS."""
+        root for a server, or in the folder SANSHENG_TICKET_HEADS. Raises ArgumentError."""
         address = make_url(database)
         path = (address.database or "").removeprefix("file:").partition("?")[0]
         name = f"{Path(path).name or 'tickets'}.heads"
@@ -145,7 +145,7 @@ class Witness:
             server = address.render_as_string(hide_password=True)
             name = f"tickets-{hashlib.sha256(server.encode()).hexdigest()[:12]}.heads"
             folder = root / "var"
-        return cls(Path(os.environ.get("SANSHENG_TICKET_HEADS") or folder) / name)
+        return cls(Path(environment.get("SANSHENG_TICKET_HEADS") or folder) / name)
 
     def heads(self) -> Iterator[Head]:
         """What was written down. A line cut short by a crash is left out. Raises OSError."""

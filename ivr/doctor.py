@@ -23,7 +23,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from sqlalchemy.exc import ArgumentError
+
 from ivr import checking, control, hotlines, listing, place, sound
+from ivr.chain import Witness
 from ivr.clock import SystemClock
 from ivr.document import BadFile
 from ivr.manager import Manager, ManagerDown, ManagerRefused
@@ -85,6 +88,7 @@ def examine(root: Path, database: str, environment: Mapping[str, str]) -> list[F
         lambda: _files(root),
         lambda: _prompts(root, settings.sounds),
         lambda: _database(database),
+        lambda: _heads(root, database, environment),
         lambda: _folders(settings),
         _limits,
         lambda: _service(root, settings),
@@ -163,6 +167,25 @@ def _database(url: str) -> Iterator[Finding]:
         "database", "fine", f"{store} answers, {count if count < 1000 else '1000+'} calls"
     )
     store.close()
+
+
+def _heads(root: Path, database: str, environment: Mapping[str, str]) -> Iterator[Finding]:
+    """The file of heads of the history of tickets, without which a chain sealed anew passes."""
+    try:
+        path = Witness.of(root, database, environment).path
+    except ArgumentError:
+        return  # said already
+    problem = _usable(path.parent)
+    if not problem and path.exists():
+        try:
+            path.open("r+b").close()
+        except OSError as error:
+            problem = f"{path} cannot be used: {error.strerror}"
+    if problem:
+        fix = "let the service's user read and write it, or name a folder: SANSHENG_TICKET_HEADS"
+        yield Finding("heads of tickets", "wrong", problem, fix)
+    else:
+        yield Finding("heads of tickets", "fine", f"are written down in {path}")
 
 
 def _folders(settings: Settings) -> Iterator[Finding]:

@@ -140,3 +140,14 @@ def test_a_finding_shows_its_mending() -> None:
         "what": "it is broken",
         "fix": "mend it",
     }
+
+
+def test_heads_that_cannot_be_written_down_are_told_before_a_ticket_needs_it(copy: Path) -> None:
+    assert found(copy)["heads of tickets"].state == "fine"
+    assert not (copy / "x.db.heads").exists()
+    (copy / "x.db.heads").mkdir()
+    finding = found(copy)["heads of tickets"]
+    assert (finding.state, str(copy / "x.db.heads") in finding.what) == ("wrong", True)
+    (copy / "file").touch()
+    finding = found(copy, SANSHENG_TICKET_HEADS=str(copy / "file"))["heads of tickets"]
+    assert (finding.state, "SANSHENG_TICKET_HEADS" in finding.fix) == ("wrong", True)

@@ -392,3 +392,16 @@ async def test_the_line_of_a_ticket_may_be_gone(
             await clock.run_for(30)
     assert [one["event"] for one in logs] == ["a webhook is given up"]
     structlog.reset_defaults()
+
+
+async def test_a_head_that_cannot_be_written_down_keeps_no_ticket_from_being_announced(
+    store: Store, clock: VirtualClock, lines: Hotlines, tmp_path: Path
+) -> None:
+    of = lines_with(lines)
+    left(store, of, START - timedelta(days=2))
+    with capture_logs() as logs:
+        async with announcing(store, clock, of, witness=Witness(tmp_path)):  # a folder
+            await clock.run_for(120)
+    assert told(logs) == [("a ticket is overdue", "T1")]
+    failed = [one["head"] for one in logs if "could not be written down" in one["event"]]
+    assert [head.split(":")[0] for head in failed] == ["1", "2"]  # each head once
