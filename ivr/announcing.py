@@ -247,13 +247,12 @@ class Announcer:
             .where(rows.c.webhook == "owed", rows.c.next_at <= now)
             .order_by(rows.c.next_at, rows.c.ticket)
             .limit(AT_ONCE)
-            .with_for_update()
         )
         with self._store.read() as connection:
             if connection.execute(query.with_only_columns(rows.c.ticket)).first() is None:
                 return []
         with self._store.write() as connection:
-            owed = connection.execute(query).all()
+            owed = connection.execute(query.with_for_update()).all()
             for row in owed:
                 connection.execute(
                     update(rows)

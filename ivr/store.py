@@ -195,9 +195,13 @@ class Store:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """One consistent view for reading; waits for no writer. Raises StorageFailed."""
+        """One consistent view for reading, as it is at the first statement; waits for no writer,
+        and the database lets nothing be written in it on PostgreSQL. Raises StorageFailed."""
         with self._connection() as connection:
-            connection = connection.execution_options(sansheng_reads=True)
+            options: dict[str, Any] = {"sansheng_reads": True}
+            if not self.sqlite:  # its READ COMMITTED sees other rows in every statement
+                options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+            connection = connection.execution_options(**options)
             with connection.begin():
                 yield connection
 

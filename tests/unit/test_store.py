@@ -181,6 +181,18 @@ def test_reading_waits_for_no_writer(sqlite_store: Store) -> None:
             assert len(reading.execute(select(tables.journal)).all()) == 2
 
 
+def test_what_is_read_together_is_one_view_also_while_others_write(store: Store) -> None:
+    filled(store)
+    both = select(tables.journal.c.seq).order_by(tables.journal.c.seq)
+    with store.read() as reading:
+        before = reading.execute(both).scalars().all()
+        with store.write() as writing:
+            writing.execute(insert(tables.journal), [{**ENTRY, "seq": 2}])
+        assert reading.execute(both).scalars().all() == before == [0, 1]
+    with store.read() as reading:
+        assert reading.execute(both).scalars().all() == [0, 1, 2]
+
+
 @pytest.mark.parametrize("address", ["nonsense", "mysql://host/x", "oracle+nothing://x"])
 def test_an_address_that_makes_no_sense_is_told(address: str) -> None:
     with pytest.raises(StorageFailed):
