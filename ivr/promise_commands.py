@@ -87,6 +87,7 @@ def promises(
 @app.command("show")
 def show_(ctx: typer.Context, promise: Id, as_json: Json = False) -> None:
     """One promise with its contact and every attempt to keep it (承诺详情)."""
+    from ivr import attempts
     from ivr import promises as work
 
     store = _store(ctx)
@@ -103,7 +104,7 @@ def show_(ctx: typer.Context, promise: Id, as_json: Json = False) -> None:
             "result": each.result or "running",
             "talked": each.talked,
         }
-        for each in work.tried(store, promise)
+        for each in attempts.tried(store, promise)
     ]
     if as_json:
         show([], True, whole={**row, "attempts": tries})

@@ -1,13 +1,11 @@
-"""Promises to call back (承诺): a time with an owner, the attempts to keep it, and what came of it.
+"""Promises to call back (承诺): a time with an owner, and what came of it.
 
 Rules this module keeps:
 
 - A promise is made in the same transaction as the message that it answers, or not at all; the
   caller is told which. Only a number that we may call back gets one, and no number more than
   `A_DAY` on one day of the line's calendar.
-- An attempt is a row before anybody is rung. While it runs it holds its promise and its number,
-  across processes; that it is about to ring the person is committed before it does
-  (`dialling`), and from then on it counts, whatever happens to us.
+- The attempts to keep it are `ivr.attempts`.
 - A promise whose time has passed is broken and stays so (`broken_at`), also if it is kept late.
 - What came of it goes into the ticket's history in the same transaction.
 - Everything here blocks: on an event loop it goes through `clock.in_executor`.
@@ -18,7 +16,6 @@ Serves XJCA-6.2b, XJCA-6.2e, XJCA-6.3b, EMS-10, EMS-22, LKL-4.3, LKL-5.9, WRK-3.
 from __future__ import annotations
 
 import hashlib
-import secrets
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
@@ -27,12 +24,11 @@ from typing import Any
 from sqlalchemy import Connection, and_, func, select, update
 
 from ivr import tickets
-from ivr.callback_rules import Rules
 from ivr.directory import normal, refusal
 from ivr.hours import Hours
 from ivr.redact import mask
 from ivr.store import Message, Store, insert_new
-from ivr.tables import attempts, promises
+from ivr.tables import promises
 from ivr.tables import tickets as ticket_rows
 
 OPEN, CALLING, KEPT, BROKEN, GIVEN_UP = "open", "calling", "kept", "broken", "given_up"
@@ -42,28 +38,8 @@ given_up: nobody rings for it any more, people must see to it."""
 OWED = (OPEN, CALLING, BROKEN, GIVEN_UP)
 """States in which somebody still waits for us."""
 
-CONNECTED = "connected"
-WRONG_PERSON = "wrong_person"
-NO_AGENT = "no_agent"
-UNKNOWN = "unknown"
-RESULTS = (
-    CONNECTED,
-    "busy",
-    "no_answer",
-    "unreachable",
-    WRONG_PERSON,
-    "unconfirmed",  # somebody answered and did not say that it is the right person
-    "refused",
-    NO_AGENT,
-    "failed",
-    UNKNOWN,  # we died while it ran
-)
-"""What an attempt may come to."""
-
 A_DAY = 3
 """Promises at most to one number on one day."""
-AGAIN = timedelta(seconds=60)
-"""Until a promise is looked at again for which no agent could be had."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,25 +67,6 @@ class Promise:
     kept_at: datetime | None
     soon_told_at: datetime | None
     broken_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One attempt. `dialled_at` is None if the person was never rung; `ended_at` is None while it
-    runs. `talked` is in seconds, `agent` a staff number."""
-
-    id: str
-    promise: str
-    contact: str
-    channel_id: str
-    call_id: str
-    owner: str
-    made_at: datetime
-    agent: str
-    dialled_at: datetime | None
-    ended_at: datetime | None
-    result: str
-    talked: float
 
 
 # ---------------------------------------------------------------- making
@@ -164,153 +121,6 @@ def _place(connection: Connection, message: Message) -> str:
     return note if note and connection.execute(taken).first() is None else message.id
 
 
-# ---------------------------------------------------------------- attempts
-
-
-def callable_now(store: Store, now: datetime, limit: int = 200) -> list[Promise]:
-    """Promises that may be tried at this moment, as far as the promises themselves go; the one
-    due first first. Raises StorageFailed."""
-    query = (
-        select(promises)
-        .where(promises.c.state.in_([OPEN, BROKEN]), promises.c.next_at <= now)
-        .order_by(promises.c.due_at, promises.c.made_at, promises.c.id)
-        .limit(limit)
-    )
-    with store.read() as connection:
-        return [Promise(**row._mapping) for row in connection.execute(query)]
-
-
-def begin(
-    store: Store, promise: str, owner: str, system: str, now: datetime, most: int
-) -> Attempt | None:
-    """Begin an attempt: it holds the promise and the number from now on. None if somebody else
-    holds one of them, or if there is nothing (more) to be tried. `system` is the name of the
-    Asterisk, `most` are the calls that may be made. Raises StorageFailed."""
-    from ivr.journal import call_id
-
-    with store.write() as connection:
-        found = connection.execute(
-            select(promises).where(promises.c.id == promise).with_for_update()
-        ).one_or_none()
-        if found is None or found.state not in (OPEN, BROKEN) or found.next_at > now:
-            return None
-        if found.tries >= most:
-            return None
-        name = secrets.token_hex(8)
-        channel = f"sansheng-callback-{name}"
-        row: dict[str, Any] = {
-            "id": name,
-            "promise": promise,
-            "contact": found.contact,
-            "channel_id": channel,
-            "call_id": call_id(system, channel),
-            "owner": owner,
-            "made_at": now,
-            "agent": "",
-            "dialled_at": None,
-            "ended_at": None,
-            "result": "",
-            "talked": 0.0,
-        }
-        if not insert_new(connection, attempts, [row]):
-            return None
-        connection.execute(update(promises).where(promises.c.id == promise).values(state=CALLING))
-        return Attempt(**row)
-
-
-def dialling(store: Store, attempt: str, agent: str, now: datetime) -> bool:
-    """The person is about to be rung; from now on the attempt counts. False if it is over, or has
-    been dialled before: then nobody may be rung. Raises StorageFailed."""
-    with store.write() as connection:
-        changed = connection.execute(
-            update(attempts)
-            .where(
-                attempts.c.id == attempt,
-                attempts.c.dialled_at.is_(None),
-                attempts.c.ended_at.is_(None),
-            )
-            .values(dialled_at=now, agent=agent)
-        )
-        if changed.rowcount != 1:
-            return False
-        of = select(attempts.c.promise).where(attempts.c.id == attempt).scalar_subquery()
-        connection.execute(
-            update(promises).where(promises.c.id == of).values(tries=promises.c.tries + 1)
-        )
-        return True
-
-
-def end(
-    store: Store, attempt: str, result: str, now: datetime, rules: Rules, talked: float = 0.0
-) -> Promise | None:
-    """An attempt is over; the promise goes on, is kept or is given up. Returns it as it is now;
-    None if the attempt was over before. Raises StorageFailed."""
-    if result not in RESULTS:
-        raise ValueError(f"an attempt cannot come to '{result}'")
-    with store.write() as connection:
-        changed = connection.execute(
-            update(attempts)
-            .where(attempts.c.id == attempt, attempts.c.ended_at.is_(None))
-            .values(ended_at=now, result=result, talked=talked)
-        )
-        if changed.rowcount != 1:
-            return None
-        row = connection.execute(select(attempts).where(attempts.c.id == attempt)).one()
-        one = Promise(
-            **connection.execute(
-                select(promises).where(promises.c.id == row.promise)
-            ).one()._mapping
-        )  # fmt: skip
-        values = _after(one, Attempt(**row._mapping), now, rules)
-        connection.execute(update(promises).where(promises.c.id == one.id).values(**values))
-        _tell_ticket(connection, one, f"{result} {row.agent}".strip(), now)
-        if values["state"] == GIVEN_UP:
-            _tell_ticket(connection, one, values["reason"], now, "given_up")
-        return Promise(
-            **connection.execute(select(promises).where(promises.c.id == one.id)).one()._mapping
-        )
-
-
-def _after(one: Promise, attempt: Attempt, now: datetime, rules: Rules) -> dict[str, Any]:
-    """What becomes of a promise after an attempt."""
-    if attempt.result == CONNECTED:
-        return {"state": KEPT, "kept_at": now, "reason": f"talked to {attempt.agent}".strip()}
-    if attempt.result == WRONG_PERSON:
-        return {"state": GIVEN_UP, "reason": "the number is somebody else's"}
-    if one.tries >= rules.attempts:
-        reason = f"not reached in {one.tries} calls, the last time: {attempt.result}"
-        return {"state": GIVEN_UP, "reason": reason}
-    pause = AGAIN if attempt.dialled_at is None else timedelta(seconds=rules.spacing)
-    return {
-        "state": BROKEN if one.broken_at else OPEN,
-        "reason": attempt.result,
-        "next_at": now + pause,
-    }
-
-
-def running(store: Store) -> list[Attempt]:
-    """Attempts that run, whoever runs them. Raises StorageFailed."""
-    query = select(attempts).where(attempts.c.ended_at.is_(None)).order_by(attempts.c.made_at)
-    with store.read() as connection:
-        return [Attempt(**row._mapping) for row in connection.execute(query)]
-
-
-def adopt(store: Store, attempt: Attempt, owner: str) -> bool:
-    """Take over an attempt whose process has died; False if somebody was faster. Raises
-    StorageFailed."""
-    with store.write() as connection:
-        changed = connection.execute(
-            update(attempts)
-            .where(
-                attempts.c.id == attempt.id,
-                attempts.c.owner == attempt.owner,
-                attempts.c.ended_at.is_(None),
-            )
-            .values(owner=owner)
-        )
-        return changed.rowcount == 1
-
-
 # ---------------------------------------------------------------- time passes, people do things
 
 
@@ -330,7 +140,7 @@ def passed(store: Store, now: datetime) -> list[Promise]:
             connection.execute(
                 update(promises).where(promises.c.id == one.id).values(broken_at=now, state=state)
             )
-            _tell_ticket(connection, one, "the promised time has passed", now, "promise_broken")
+            tell_ticket(connection, one, "the promised time has passed", now, "promise_broken")
         return found
 
 
@@ -416,10 +226,10 @@ def settle(store: Store, promise: str, state: str, who: str, reason: str, now: d
             values["state"] = BROKEN if found.broken_at else OPEN
         connection.execute(update(promises).where(promises.c.id == promise).values(**values))
         one = Promise(**found._mapping)
-        _tell_ticket(connection, one, reason or state, now, f"promise_{state}", who)
+        tell_ticket(connection, one, reason or state, now, f"promise_{state}", who)
 
 
-def _tell_ticket(
+def tell_ticket(
     connection: Connection,
     one: Promise,
     text: str,
@@ -427,6 +237,7 @@ def _tell_ticket(
     what: str = "callback",
     who: str = "service",
 ) -> None:
+    """Write into the history of the promise's ticket, if it has one."""
     ticket = tickets.of_message(connection, one.message_id)
     if ticket:
         tickets.add(connection, ticket, what, who, now, text)
@@ -456,13 +267,6 @@ def listed(
         query = query.where(promises.c.due_at <= due_before)
     with store.read() as connection:
         return [Promise(**row._mapping) for row in connection.execute(query)]
-
-
-def tried(store: Store, promise: str) -> list[Attempt]:
-    """The attempts to keep a promise, oldest first. Raises StorageFailed."""
-    query = select(attempts).where(attempts.c.promise == promise).order_by(attempts.c.made_at)
-    with store.read() as connection:
-        return [Attempt(**row._mapping) for row in connection.execute(query)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,14 @@ from pathlib import Path
 import pytest
 from people import AGENT, CALLER, Desk, Does, Office, names, picks_up, staffed, takes, talk, voice
 
-from ivr import promises
+from ivr import attempts, promises
 from ivr.actions import Keep
+from ivr.attempts import Attempt
 from ivr.clock import SystemClock
 from ivr.hours import parse
 from ivr.messages import keep
 from ivr.phone_call import PhoneCall
-from ivr.promises import Attempt, Promise
+from ivr.promises import Promise
 from ivr.store import Call, write_rows
 
 pytestmark = pytest.mark.live
@@ -79,7 +80,7 @@ class Promised:
 
     @property
     def attempts(self) -> list[Attempt]:
-        return promises.tried(self.office.stage.store, self.promise.id)
+        return attempts.tried(self.office.stage.store, self.promise.id)
 
     async def until(self, done: Callable[[], bool], within: float = 60.0) -> float:
         """When this has become true, in monotonic seconds."""

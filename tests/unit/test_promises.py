@@ -10,14 +10,15 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from ivr import callback_rules, cli, promises, tickets
+from ivr import attempts, callback_rules, cli, promises, tickets
 from ivr.actions import Keep
+from ivr.attempts import Attempt, tried
 from ivr.callback_rules import Rules
 from ivr.document import BadFile
 from ivr.files import parse
 from ivr.hours import Hours
 from ivr.messages import Kept, keep
-from ivr.promises import Attempt, Promise, listed, tried
+from ivr.promises import Promise, listed
 from ivr.store import Call, Store, write_rows
 
 pytest_plugins = ["databases"]
@@ -44,7 +45,7 @@ def only(store: Store) -> Promise:
 
 
 def begun(store: Store, at: datetime = NOON, owner: str = "one") -> Attempt:
-    attempt = promises.begin(store, only(store).id, owner, "pbx", at, RULES.attempts)
+    attempt = attempts.begin(store, only(store).id, owner, "pbx", at, RULES.attempts)
     assert attempt is not None
     return attempt
 
@@ -52,8 +53,8 @@ def begun(store: Store, at: datetime = NOON, owner: str = "one") -> Attempt:
 def ended(store: Store, result: str, at: datetime = NOON) -> Promise:
     """One attempt that rang the person and came to this."""
     attempt = begun(store, at)
-    assert promises.dialling(store, attempt.id, "801", at)
-    after = promises.end(store, attempt.id, result, at, RULES)
+    assert attempts.dialling(store, attempt.id, "801", at)
+    after = attempts.end(store, attempt.id, result, at, RULES)
     assert after is not None
     return after
 
@@ -102,25 +103,25 @@ def test_one_attempt_at_a_time_holds_the_promise_and_the_number(store: Store) ->
     left(store, 1)
     left(store, 2)
     first, second = listed(store)
-    attempt = promises.begin(store, first.id, "one", "pbx", NOON, 3)
+    attempt = attempts.begin(store, first.id, "one", "pbx", NOON, 3)
     assert attempt is not None
     assert attempt.channel_id == f"sansheng-callback-{attempt.id}"
-    assert promises.begin(store, first.id, "two", "pbx", NOON, 3) is None
-    assert promises.begin(store, second.id, "two", "pbx", NOON, 3) is None
-    promises.end(store, attempt.id, "no_agent", NOON, RULES)
-    assert promises.begin(store, second.id, "two", "pbx", NOON, 3) is not None
+    assert attempts.begin(store, first.id, "two", "pbx", NOON, 3) is None
+    assert attempts.begin(store, second.id, "two", "pbx", NOON, 3) is None
+    attempts.end(store, attempt.id, "no_agent", NOON, RULES)
+    assert attempts.begin(store, second.id, "two", "pbx", NOON, 3) is not None
 
 
 def test_an_attempt_is_dialled_once_and_counts_from_then_on(store: Store) -> None:
     left(store)
     attempt = begun(store)
     assert only(store).tries == 0
-    assert promises.dialling(store, attempt.id, "801", NOON)
-    assert not promises.dialling(store, attempt.id, "801", NOON)
+    assert attempts.dialling(store, attempt.id, "801", NOON)
+    assert not attempts.dialling(store, attempt.id, "801", NOON)
     assert only(store).tries == 1
-    assert promises.end(store, attempt.id, "unknown", NOON, RULES) is not None
-    assert promises.end(store, attempt.id, "connected", NOON, RULES) is None
-    assert not promises.dialling(store, attempt.id, "801", NOON)
+    assert attempts.end(store, attempt.id, "unknown", NOON, RULES) is not None
+    assert attempts.end(store, attempt.id, "connected", NOON, RULES) is None
+    assert not attempts.dialling(store, attempt.id, "801", NOON)
     assert tried(store, only(store).id)[0].result == "unknown"
 
 
@@ -130,23 +131,23 @@ def test_attempts_are_spaced_and_the_third_is_the_last(store: Store) -> None:
     for _ in range(2):
         after = ended(store, "busy", at)
         assert after.next_at == at + timedelta(minutes=30)
-        assert promises.callable_now(store, after.next_at - timedelta(seconds=1)) == []
+        assert attempts.callable_now(store, after.next_at - timedelta(seconds=1)) == []
         early = after.next_at - timedelta(seconds=1)
-        assert promises.begin(store, after.id, "one", "pbx", early, 3) is None
+        assert attempts.begin(store, after.id, "one", "pbx", early, 3) is None
         at = after.next_at
     last = ended(store, "no_answer", at)
     assert (last.state, last.tries) == ("given_up", 3)
     assert "3 calls" in last.reason
-    assert promises.callable_now(store, at + timedelta(days=2)) == []
+    assert attempts.callable_now(store, at + timedelta(days=2)) == []
 
 
 def test_no_agent_is_no_call_to_the_person(store: Store) -> None:
     left(store)
     attempt = begun(store)
-    after = promises.end(store, attempt.id, "no_agent", NOON, RULES)
+    after = attempts.end(store, attempt.id, "no_agent", NOON, RULES)
     assert after is not None
     assert (after.state, after.tries) == ("open", 0)
-    assert after.next_at == NOON + promises.AGAIN
+    assert after.next_at == NOON + attempts.AGAIN
 
 
 def test_a_wrong_person_is_not_called_again(store: Store) -> None:
@@ -166,9 +167,9 @@ def test_what_came_of_it_stands_in_the_tickets_history(store: Store) -> None:
 def test_only_one_process_takes_over_an_attempt_of_one_that_died(store: Store) -> None:
     left(store)
     attempt = begun(store, owner="dead")
-    assert promises.adopt(store, attempt, "two")
-    assert not promises.adopt(store, attempt, "three")
-    assert [one.owner for one in promises.running(store)] == ["two"]
+    assert attempts.adopt(store, attempt, "two")
+    assert not attempts.adopt(store, attempt, "three")
+    assert [one.owner for one in attempts.running(store)] == ["two"]
 
 
 # ---------------------------------------------------------------- time passes
@@ -222,7 +223,7 @@ def test_people_may_say_what_became_of_a_promise_but_not_while_it_is_tried(store
     attempt = begun(store)
     with pytest.raises(promises.NoPromise):
         promises.settle(store, one.id, "kept", "801", "", NOON)
-    promises.end(store, attempt.id, "wrong_person", NOON, RULES)
+    attempts.end(store, attempt.id, "wrong_person", NOON, RULES)
     promises.settle(store, one.id, "open", "801", "another number", NOON)
     assert only(store).state == "open"
     promises.settle(store, one.id, "kept", "801", "rang them", NOON)

@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from ivr.actions import Keep
 from ivr.agents import Agents
 from ivr.ami import Headers, Message
+from ivr.attempts import Attempt, tried
 from ivr.callbacks import Callbacks
 from ivr.channel import Taken
 from ivr.clock import VirtualClock
@@ -29,7 +30,7 @@ from ivr.hours import parse
 from ivr.journal import MemoryJournal
 from ivr.manager import Manager
 from ivr.messages import Kept, keep
-from ivr.promises import Attempt, Promise, listed, tried
+from ivr.promises import Promise, listed
 from ivr.scenario import Press, Ring, ScriptedCaller, Step
 from ivr.server import Service
 from ivr.store import Call, Store, write_rows
@@ -203,7 +204,7 @@ class Office:
     async def kill(self) -> None:
         """The service is gone, as if killed: nothing is written down or given back any more."""
         self._running.cancel()
-        for task in [*self.callbacks._tasks, *self.service._calls, *self.service._errands]:
+        for task in [*self.callbacks.caller.tasks, *self.service._calls, *self.service._errands]:
             task.cancel()
         self.life.over = True
         self.people._closed = True
@@ -212,7 +213,7 @@ class Office:
             driver._session.abort()
         await asyncio.gather(
             self._running,
-            *self.callbacks._tasks,
+            *self.callbacks.caller.tasks,
             *self.service._calls,
             *self.service._errands,
             return_exceptions=True,
