@@ -288,14 +288,12 @@ class Caller:
             await self._stranger(session, name)
             return
         if one.driver is not None:
-        people = Held(one, self.switchboard)
-        one.driver = self._driver(session, one.line, one.attempt, first, people)
+            return
         values = (("agent", one.claim.staff_number), ("contact", one.promise.contact))
         first = Reached(LEG, values)
         self.dialler.picked_up(one.attempt.channel_id)
-        one.driver = self._driver(
-            session, one.line, one.attempt, first, Held(one, self.switchboard)
-        )
+        people = Held(one, self.switchboard)
+        one.driver = self._driver(session, one.line, one.attempt, first, people)
         try:
             await self._drive(one.driver)
         finally:
