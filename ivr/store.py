@@ -28,18 +28,31 @@ from sqlalchemy import (
     delete,
     event,
     select,
+    union,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
-from ivr.tables import calls, contacts, erasures, journal, messages, recordings, versions
+from ivr.tables import (
+    attempts,
+    calls,
+    contacts,
+    erasures,
+    journal,
+    messages,
+    promises,
+    recordings,
+    versions,
+)
 
 BUSY = 5000
 """How long one writer waits for another on SQLite, in milliseconds."""
 
-KEPT_AFTER_ERASURE = frozenset({"kind", "kinds", "result", "rating", "ended_by", "consent"})
+KEPT_AFTER_ERASURE = frozenset(
+    {"kind", "kinds", "result", "rating", "ended_by", "consent", "verdict"}
+)
 """What a call's record still says when the call has been erased; it names nobody."""
 
 
@@ -255,30 +268,48 @@ class Store:
     def erase(self, call_id: str, reason: str, at: datetime) -> int:
         """Erase what a call's journal and row say of a person; the one door to the journal.
 
-        The journal's rows go. The call's row stays for the statistics, without the caller's
-        number and with only `KEPT_AFTER_ERASURE` of its record. Messages and recordings have
-        retention times of their own. Returns the number of journal rows erased. Raises KeyError.
+        So it goes with all calls that were made for its sake: the legs that rang our people, and
+        the calls by which its promises were kept. The journals' rows go. The calls' rows stay for
+        the statistics, without the caller's number and with only `KEPT_AFTER_ERASURE` of their
+        records. What else holds numbers stays (docs/data.md says what, and why). Returns the
+        number of journal rows erased. Raises KeyError.
         """
         with self.write() as connection:
-            row = connection.execute(
-                select(calls.c.record).where(calls.c.id == call_id)
-            ).one_or_none()
-            if row is None:
-                raise KeyError(call_id)
-            insert_new(
-                connection,
-                erasures,
-                [{"call_id": call_id, "erased_at": at, "reason": reason}],
+            return sum(
+                _erase(connection, one, reason, at) for one in _for_the_sake_of(connection, call_id)
             )
-            gone = connection.execute(delete(journal).where(journal.c.call_id == call_id))
-            kept = {key: value for key, value in row[0].items() if key in KEPT_AFTER_ERASURE}
-            connection.execute(
-                update(calls).where(calls.c.id == call_id).values(caller="", record=kept)
-            )
-            return gone.rowcount
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+def _for_the_sake_of(connection: Connection, call_id: str) -> list[str]:
+    """A call and all that were made because of it: legs, calls back, and their legs."""
+    found = [call_id]
+    for one in found:  # grows
+        legs = select(calls.c.id).where(calls.c.leg_of == one)
+        back = (
+            select(calls.c.id)
+            .join(attempts, attempts.c.call_id == calls.c.id)
+            .join(promises, promises.c.id == attempts.c.promise)
+            .where(promises.c.call_id == one)
+        )
+        more = connection.execute(union(legs, back)).scalars()
+        found += [name for name in more if name not in found]
+    return found
+
+
+def _erase(connection: Connection, call_id: str, reason: str, at: datetime) -> int:
+    """Erase one call; returns how many rows of its journal went. Raises KeyError."""
+    row = connection.execute(select(calls.c.record).where(calls.c.id == call_id)).one_or_none()
+    if row is None:
+        raise KeyError(call_id)
+    trace = {"call_id": call_id, "erased_at": at, "reason": reason}
+    insert_new(connection, erasures, [trace])
+    gone = connection.execute(delete(journal).where(journal.c.call_id == call_id))
+    kept = {key: value for key, value in row[0].items() if key in KEPT_AFTER_ERASURE}
+    connection.execute(update(calls).where(calls.c.id == call_id).values(caller="", record=kept))
+    return gone.rowcount
 
 
 def _prepare_sqlite(engine: Engine) -> None:

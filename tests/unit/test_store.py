@@ -99,6 +99,45 @@ def test_erasing_a_call_is_the_one_door_and_leaves_its_trace(store: Store) -> No
         store.erase("nobody", "", NOON)
 
 
+def test_erasing_a_call_erases_its_legs_and_the_calls_that_kept_its_promises(store: Store) -> None:
+    filled(store)
+    number = "13800138000"
+    names = [("leg", "c1"), ("back", ""), ("leg of back", "back"), ("other", ""), ("its leg", "o")]
+    made = [
+        Call(name, "pbx", name, "ems", "801", number, NOON, leg_of=of, record={"contact": number})
+        for name, of in names
+    ]
+    promise = {
+        "message_id": "m1", "place": "p", "hotline": "ems", "kind": "message", "contact": number,
+        "owner": "", "promised": "24 h", "made_at": NOON, "due_at": NOON, "next_at": NOON,
+        "state": "kept", "reason": "", "tries": 1,
+    }  # fmt: skip
+    attempt = {
+        "contact": number, "owner": "", "made_at": NOON, "agent": "801", "result": "",
+        "talked": 0.0, "ended_at": NOON, "promise": "P1",
+    }  # fmt: skip
+    left = Message("m1", "call", "c1#5", "ems", "message", NOON, call_id="c1", contact=number)
+    with store.write() as connection:
+        write_rows(connection, Call, made)
+        write_rows(connection, Message, [left])
+        rows = [{**ENTRY, "call_id": one.id, "data": f'{{"contact":"{number}"}}'} for one in made]
+        connection.execute(insert(tables.journal), rows)
+        connection.execute(insert(tables.promises), [{**promise, "id": "P1", "call_id": "c1"}])
+        for name in ("back", "never answered"):  # the second one became no call
+            row = {**attempt, "id": name, "channel_id": name, "call_id": name}
+            connection.execute(insert(tables.attempts), [row])
+    assert store.erase("c1", "asked", NOON) == 2 + 3
+    with store.read() as connection:
+        kept = select(tables.calls.c.id).where(tables.calls.c.caller != "")
+        assert set(connection.execute(kept).scalars()) == {"other", "its leg"}
+        traces = connection.execute(select(tables.erasures.c.call_id)).scalars()
+        assert set(traces) == {"c1", "leg", "back", "leg of back"}
+        journals = connection.execute(select(tables.journal.c.call_id)).scalars()
+        assert set(journals) == {"other", "its leg"}
+        record = select(tables.calls.c.record).where(tables.calls.c.id == "leg")
+        assert connection.execute(record).scalar_one() == {}
+
+
 def test_times_are_stored_in_utc_and_come_back_aware(store: Store) -> None:
     beijing = datetime(2026, 11, 23, 12, 0, tzinfo=timezone(timedelta(hours=8)))
     store.add_version("h", "ems", {"b": [1, "二"], "a": None}, beijing)
