@@ -11,7 +11,8 @@ Rules this module keeps:
 
 - Only a phone that stands in a hotline's file is one; nothing else registers.
 - What the agent hears is shown from the service's `watch` stream, the note from the agent's own
-  leg; while the two talk, what the service does with the caller is shown as well, as `call`.
+  leg; while the two talk, what the service does with the caller is shown as well, as `call`, and
+  the codes that may be keyed.
 - However it ends (q, Ctrl-C, the end of the keys, a signal), the agent is signed out.
 """
 
@@ -121,6 +122,10 @@ async def _run(wish: Wish, loaded: Hotlines, number: str, server: Address, scree
         ) from None
     async with phone:
         one = AgentPhone(phone, number, server, Voices(wish.root, loaded, number), screen)
+        one.codes = {
+            name: ", ".join(f"{of.code} {of.name}" for of in line.staff.features.values())
+            for name, line in loaded.lines.items()
+        }
         socket = place.control_socket(wish.root)
         async with watched(socket, one.overhear) as seen:
             with _signals():
@@ -172,6 +177,8 @@ class AgentPhone:
         self, phone: Phone, number: str, server: Address, voices: Voices, screen: Screen
     ) -> None:
         self.call: PhoneCall | None = None
+        self.codes: Mapping[str, str] = {}
+        """What may be keyed in a conversation, as a sentence, by line."""
         self._phone, self._number, self._server = phone, number, server
         self._voices, self._screen = voices, screen
         self._rings = asyncio.Event()
@@ -291,7 +298,10 @@ class AgentPhone:
         await call.ended(LONG)
         ended = {"us": "you hung up", "them": "the line hung up"}
         if call.answered_at is None:
-            ended = {"us": "you refused", "them": "it rings no more"}
+            ended = {
+                "us": "you refused",
+                "them": f"it rings no more; if it stays silent: {READY} and Enter",
+            }
         self._screen.show("", f"[bold]{ended.get(call.ended_by, 'the call is over')}[/]")
         self._over(call)
 
@@ -365,4 +375,6 @@ class AgentPhone:
         elif call and call == self._caller and self._together:
             if said := self._teller.words(event):
                 self._screen.show("call", said)
+            if what == "Bridge" and (codes := self.codes.get(event["line"])):
+                self._screen.show("", f"[dim]you may key: {escape(codes)}[/]")
             self._together = what not in ("BridgeOver", "AgentGone", "HungUp")

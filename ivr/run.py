@@ -260,6 +260,11 @@ class Run:
             f"From a softphone (软电话): SIP server 127.0.0.1 port {self.wishes.sip} (UDP), any "
             "user name, no password, codec PCMA or PCMU; dial a number above."
         )
+        if phones := plan.phones(self.loaded):
+            self.out.print(
+                f"To take calls as one of our own people (座席): make phone AGENT={phones[0]}; "
+                f"there are {' '.join(phones)}."
+            )
         self.out.print(f"[dim]The service's log: {self.log}. Ctrl-C stops everything.[/]")
 
     async def watch(self) -> None:
