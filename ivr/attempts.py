@@ -14,16 +14,17 @@ Serves XJCA-6.3b, WRK-3.1, WRK-3.2.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import and_, not_, select, update
 
 from ivr.callback_rules import Rules
 from ivr.promises import BROKEN, CALLING, GIVEN_UP, KEPT, OPEN, Promise, tell_ticket
 from ivr.store import Store, insert_new
-from ivr.tables import attempts, promises
+from ivr.tables import attempts, places, promises
 
 CONNECTED = "connected"
 WRONG_PERSON = "wrong_person"
@@ -67,12 +68,37 @@ class Attempt:
     talked: float
 
 
-def callable_now(store: Store, now: datetime, limit: int = 200) -> list[Promise]:
-    """Promises that may be tried at this moment, as far as the promises themselves go; the one
-    due first first. Raises StorageFailed."""
+def callable_now(now: datetime, lines: Collection[str], failing: Collection[str]) -> Any:
+    """The condition of promises that may be tried at this moment: of these lines, and no query of
+    a line whose back end is `failing`."""
+    may = promises.c.hotline.in_(sorted(lines))
+    query = and_(promises.c.kind == "query", promises.c.hotline.in_(sorted(failing)))
+    state = promises.c.state.in_([OPEN, BROKEN])
+    return and_(may, not_(query), state, promises.c.next_at <= now)
+
+
+def waiting(
+    store: Store, now: datetime, lines: Collection[str], failing: Collection[str] = ()
+) -> bool:
+    """Whether any promise may be tried at this moment. Raises StorageFailed."""
+    query = select(promises.c.id).where(callable_now(now, lines, failing)).limit(1)
+    with store.read() as connection:
+        return connection.execute(query).first() is not None
+
+
+def unplaced(
+    store: Store,
+    now: datetime,
+    lines: Collection[str],
+    failing: Collection[str] = (),
+    limit: int = 200,
+) -> list[Promise]:
+    """Promises that may be tried at this moment and have no place in a line yet; the one due
+    first first. Raises StorageFailed."""
+    placed = select(places.c.id).where(places.c.ticket == promises.c.place).exists()
     query = (
         select(promises)
-        .where(promises.c.state.in_([OPEN, BROKEN]), promises.c.next_at <= now)
+        .where(callable_now(now, lines, failing), not_(placed))
         .order_by(promises.c.due_at, promises.c.made_at, promises.c.id)
         .limit(limit)
     )

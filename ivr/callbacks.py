@@ -152,24 +152,15 @@ class Callbacks:
 
     def _line_up(self, allowed: tuple[str, ...]) -> bool:
         """Give every promise that may be tried its place in a line; whether there is any."""
-        found = False
         if not allowed:
             return False
-        for one in attempts.callable_now(self._store, self._clock.utc()):
-            if one.hotline not in allowed or (one.kind == "query" and self._failing(one.hotline)):
-                continue
-            found = True
-            if one.place not in self.caller.placed:
-                line = self._service.hotlines.lines[one.hotline]
-                staff = line.staff
-                department = (
-                    one.owner if one.owner in staff.departments else staff.transfer.department
-                )
-                self._switchboard.agents.keep_place(
-                    one.place, one.hotline, department, "", one.made_at
-                )
-                self.caller.placed.add(one.place)
-        return found
+        now, failing = self._clock.utc(), tuple(filter(self._failing, allowed))
+        for one in attempts.unplaced(self._store, now, allowed, failing):
+            staff = self._service.hotlines.lines[one.hotline].staff
+            known = one.owner in staff.departments
+            department = one.owner if known else staff.transfer.department
+            self._switchboard.agents.keep_place(one.place, one.hotline, department, "", one.made_at)
+        return attempts.waiting(self._store, now, allowed, failing)
 
     async def _announce(self, what: str, one: Promise) -> None:
         told = promises.told(one)

@@ -64,7 +64,6 @@ class Caller:
         self._service, self._store, self.switchboard = service, database, switchboard
         self._clock, self._carrier = service.clock, carrier
         self._announce = announce
-        self.placed: set[str] = set()
         self.dialler = Dialler(service)
         self.owner = switchboard.agents.owner
         self.running: dict[str, Running] = {}
@@ -96,7 +95,6 @@ class Caller:
         if one.state in (promises.OPEN, promises.BROKEN):
             agents.postpone(one.place, one.next_at)
         else:
-            self.placed.discard(one.place)
             agents.drop_place(one.place)
 
     # -- an agent is claimed

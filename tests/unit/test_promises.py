@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from ivr import attempts, callback_rules, cli, promises, tickets
+from ivr import attempts, callback_rules, cli, promises, tables, tickets
 from ivr.actions import Keep
 from ivr.attempts import Attempt, tried
 from ivr.callback_rules import Rules
@@ -131,14 +131,25 @@ def test_attempts_are_spaced_and_the_third_is_the_last(store: Store) -> None:
     for _ in range(2):
         after = ended(store, "busy", at)
         assert after.next_at == at + timedelta(minutes=30)
-        assert attempts.callable_now(store, after.next_at - timedelta(seconds=1)) == []
+        assert not attempts.waiting(store, after.next_at - timedelta(seconds=1), ["xjca"])
         early = after.next_at - timedelta(seconds=1)
         assert attempts.begin(store, after.id, "one", "pbx", early, 3) is None
         at = after.next_at
     last = ended(store, "no_answer", at)
     assert (last.state, last.tries) == ("given_up", 3)
     assert "3 calls" in last.reason
-    assert attempts.callable_now(store, at + timedelta(days=2)) == []
+    assert not attempts.waiting(store, at + timedelta(days=2), ["xjca"])
+
+
+def test_a_query_waits_for_its_back_end_and_other_promises_do_not(store: Store) -> None:
+    left(store)
+    assert attempts.waiting(store, NOON, ["xjca"], ["xjca"])
+    with store.write() as connection:
+        connection.execute(tables.promises.update().values(kind="query"))
+    assert not attempts.waiting(store, NOON, ["xjca"], ["xjca"])
+    assert attempts.unplaced(store, NOON, ["xjca"], ["xjca"]) == []
+    assert len(attempts.unplaced(store, NOON, ["xjca"])) == 1
+    assert attempts.unplaced(store, NOON, ["lakala"]) == []
 
 
 def test_no_agent_is_no_call_to_the_person(store: Store) -> None:
