@@ -14,7 +14,6 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-import httpx
 import structlog
 
 from ivr.briefing import Brief
@@ -23,6 +22,7 @@ from ivr.flow import Line
 from ivr.legs import Leg
 from ivr.manager import ManagerDown, ManagerRefused
 from ivr.slots import SlotError
+from ivr.webhook import Sender
 
 if TYPE_CHECKING:
     from ivr.server import Service
@@ -44,6 +44,7 @@ class Notes:
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        self._sender = Sender(service.clock, limit=WEBHOOK)
 
     def display(self, line: Line, note: Values) -> str:
         """What an agent's phone shows of a note."""
@@ -53,8 +54,7 @@ class Notes:
         """This agent takes the call: tell whoever wants to know."""
         text = self.text(leg.line, leg.wish.note)
         self._service.spawn(self._tell_manager(leg, text))
-        if leg.line.staff.transfer.webhook:
-            self._service.spawn(self._tell_webhook(leg, text))
+        self._service.spawn(self._tell_webhook(leg, text))
 
     async def _tell_manager(self, leg: Leg, text: str) -> None:
         headers = {
@@ -81,13 +81,16 @@ class Notes:
             "note": dict(leg.wish.note),
             "text": text,
         }
-        address = leg.line.staff.transfer.webhook
-        try:
-            with self._service.clock.busy("a webhook"):
-                async with httpx.AsyncClient(timeout=WEBHOOK) as client:
-                    (await client.post(address, json=told)).raise_for_status()
-        except httpx.HTTPError as error:
-            log.warning("a webhook was not told a note", call=leg.call.id, why=type(error).__name__)
+        hook = leg.line.staff.transfer.webhook
+        if hook is None:
+            return
+        why = await self._sender.post(hook.url, hook.token, told)
+        if why:
+            log.warning("a webhook was not told a note", call=leg.call.id, why=why)
+
+    async def close(self) -> None:
+        """Close what is open."""
+        await self._sender.close()
 
     def text(self, line: Line, note: Values) -> str:
         """The note as text: what the agent hears, without what is heard in the caller's voice."""

@@ -18,7 +18,8 @@ Written in a hotline's file as:
     agents:
       - {staff_number: "801", phone: "801", departments: [service], title: 客服代表}
     transfer: {department: service, ring: 20 s, limit: 10 min, wrap_up: 20 s, misses: 2,
-               attempts: 5, hold_limit: 5 min, webhook: "https://desk.example/notes"}
+               attempts: 5, hold_limit: 5 min,
+               webhook: {url: "https://desk.example/notes", token: DESK_TOKEN}}
     features:
       hold: {code: "*1"}
       back: {code: "*2"}
@@ -48,6 +49,7 @@ from ivr.document import (
     seconds,
     whole,
 )
+from ivr.ticket_rules import Webhook, webhook
 
 READY = "*81"
 """What an agent's phone dials to be rung from now on (示闲)."""
@@ -65,7 +67,6 @@ NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 PHONE = re.compile(r"[A-Za-z0-9_-]{1,32}")
 STAFF_NUMBER = re.compile(r"[0-9]{1,10}")
 CODE = re.compile(r"\*[0-9*]{1,5}")
-WEBHOOK = re.compile(r"https?://[^\s\"'<>]{1,200}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ class Transfer:
     waits for `limit` at most, and `attempts` agents are tried. After a talk an agent is left in
     peace for `wrap_up`; who misses `misses` calls in a row is set busy. A caller on hold whose
     agent is not back within `hold_limit` goes back into the waiting line. `webhook` is told of
-    every note, empty for none.
+    every note, None for none.
     """
 
     department: str = ""
@@ -105,7 +106,7 @@ class Transfer:
     misses: int = 2
     attempts: int = 5
     hold_limit: float = 300.0
-    webhook: str = ""
+    webhook: Webhook | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,15 +303,12 @@ class _Reader:
                 ("hold_limit", 30.0, 3600.0),
             )
         }
-        webhook = str(at.get("webhook", ""))
-        if webhook and not WEBHOOK.fullmatch(webhook):
-            what = f"'{webhook}' is no address of the web"
-            self.wrong(at["webhook"], "F704", what, "write https://…")
+        hook = webhook(at["webhook"], self.problems) if "webhook" in at else None
         return Transfer(
             department=name,
             misses=self.trying(whole, at, "misses", default.misses, 1, 9),
             attempts=self.trying(whole, at, "attempts", default.attempts, 1, 20),
-            webhook=webhook,
+            webhook=hook,
             **lengths,
         )
 

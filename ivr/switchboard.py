@@ -318,6 +318,7 @@ class Switchboard:
         if self._next is not None:
             self._next.cancel()
         await self.settled()
+        await self._notes.close()
 
     # -- who works here
 

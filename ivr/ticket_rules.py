@@ -72,7 +72,8 @@ PLAIN = Rule()
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """Where a line's tickets are announced over HTTP; `token` names an environment variable."""
+    """Where a line tells another system something over HTTP; `token` names an environment
+    variable."""
 
     url: str
     token: str = ""
@@ -126,10 +127,10 @@ def parse(hotline: Map) -> Rules:
             due_soon = seconds(at["due_soon"])
         except BadFile as error:
             problems += error.problems
-    webhook = _webhook(at["webhook"], problems) if "webhook" in at else None
+    hook = webhook(at["webhook"], problems) if "webhook" in at else None
     if problems:
         raise BadFile(problems)
-    return Rules(rules, {str(k): str(v) for k, v in promises.items()}, due_soon, webhook)
+    return Rules(rules, {str(k): str(v) for k, v in promises.items()}, due_soon, hook)
 
 
 def _rule(at: Value, promises: Map, owners: tuple[str, ...], problems: list[Problem]) -> Rule:
@@ -157,7 +158,11 @@ def _rule(at: Value, promises: Map, owners: tuple[str, ...], problems: list[Prob
     )
 
 
-def _webhook(at: Value, problems: list[Problem]) -> Webhook | None:
+def webhook(at: Value, problems: list[Problem]) -> Webhook | None:
+    """Where to tell something, as a line's file says it: an address, or with a token. What is
+    wrong is added to `problems`."""
+    if isinstance(at, Text):
+        at = Map({"url": at})
     if not isinstance(at, Map) or "url" not in at:
         fix = 'write {url: "https://host/path", token: NAME}'
         problems.append(problem(at, "F642", "a webhook needs its address", fix))

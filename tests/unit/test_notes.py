@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -9,11 +10,13 @@ from typing import cast
 import pytest
 
 from ivr import hotlines
+from ivr.clock import VirtualClock
 from ivr.hotlines import Hotlines
 from ivr.notes import DISPLAY, Notes, shown
 from ivr.server import Service
 
 ROOT = Path(__file__).parents[2]
+NOON = datetime(2026, 11, 23, 4, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +25,7 @@ def lines() -> Hotlines:
 
 
 def notes(lines: Hotlines) -> Notes:
-    return Notes(cast(Service, SimpleNamespace(hotlines=lines)))
+    return Notes(cast(Service, SimpleNamespace(hotlines=lines, clock=VirtualClock(NOON))))
 
 
 def test_the_text_is_what_the_agent_hears_without_the_callers_voice(lines: Hotlines) -> None:
