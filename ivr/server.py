@@ -7,7 +7,8 @@ Rules this module keeps:
 - Peers by allow-list, a deadline and a size limit on the handshake, and never more calls than
   `most`: the surplus is closed at once, so that the dialplan takes over.
 - A number that is nobody's is closed at once and logged; it is never given to a default line.
-- Draining: no new calls, the ones that are up end by themselves.
+- Draining: no new calls, the ones that are up end by themselves. Until the last one has, the port
+  stays ours: what belongs to them (agents' phones, agents' codes) still comes by it.
 - No secret and no whole number of a caller ever reaches a log.
 """
 
@@ -44,6 +45,11 @@ BACKLOG = 4096
 """Connections that may wait to be accepted; a smaller backlog costs seconds in a burst."""
 MOST_CALLS = 2000
 """Calls of one process; more are left to the dialplan."""
+TAKEN = (
+    "{host}:{port} is in use: if a service was told to stop, it keeps its port until its last call "
+    "has ended (tell it once more to end its calls at once); if it was not, stop what uses it, or "
+    "choose another port with --agi"
+)
 
 log = structlog.get_logger("server")
 
@@ -113,7 +119,8 @@ class Service:
         return int(listener.getsockname()[1])
 
     def bind(self, host: str, port: int, *, shared: bool = False) -> None:
-        """Take the port without listening yet. Raises OSError if it is taken."""
+        """Take the port without listening yet. Raises OSError, with a sentence, if
+        it is taken."""
         self._bound = _listener(host, port, shared)
 
     def _on_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -287,13 +294,15 @@ class Service:
         self.hotlines, self.lookups = hotlines, lookups
 
     async def drain(self, within: float) -> int:
-        """Take no new calls and wait for those that are up; returns how many had to be ended."""
+        """Take no new calls and wait for those that are up; returns how many had to be ended. Until
+        then we are still to be reached: a call that is up rings agents, whose phones come to us in
+        sessions of their own, as do the codes that they press."""
         self.draining = True
-        if self._server is not None:
-            self._server.close()
         deadline = self.clock.now() + within
         while self._calls and self.clock.now() < deadline:
             await self.clock.sleep(0.1)
+        if self._server is not None:
+            self._server.close()
         left = list(self._calls)
         for task in left:
             task.cancel()
@@ -323,7 +332,9 @@ def _listener(host: str, port: int, shared: bool) -> socket.socket:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind((host, port))
         listener.setblocking(False)
-    except OSError:
+    except OSError as error:
         listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise OSError(TAKEN.format(host=host, port=port)) from error
         raise
     return listener

@@ -10,7 +10,7 @@ import itertools
 from dataclasses import replace
 
 import pytest
-from disturbed import HOLD, MESSAGE, SILENT, House, heard, house, read, starts
+from disturbed import HOLD, MESSAGE, SILENT, House, heard, house, peer, read, starts
 
 from ivr import events
 from ivr.hotlines import Hotlines
@@ -159,7 +159,22 @@ async def test_draining_lets_calls_end_and_takes_no_new_ones(loaded: Hotlines) -
         assert await draining == 0
         assert stage.channel.ended_by == "us"
         assert late.channel.ended_by == "dialplan"
-        assert late.channel.status == "FAILURE"
+        with pytest.raises(ConnectionRefusedError):
+            await peer(world, b"")  # the port is free for the next service
+
+
+async def test_a_second_service_is_told_that_the_first_may_still_drain(loaded: Hotlines) -> None:
+    async with house(loaded, SILENT) as world:
+        host, port = world.fake.agi
+        world.call()
+        await world.clock.run_for(8)
+        draining = asyncio.create_task(world.service.drain(600))
+        await world.clock.run_for(0.5)
+        with pytest.raises(OSError, match=rf"^{host}:{port} is in use: .*its last call has ended"):
+            world.service.bind(host, port)
+        await world.end()
+        await draining
+        world.service.bind(host, port)
 
 
 async def test_a_drain_that_takes_too_long_ends_calls_and_their_records_say_so(

@@ -3,6 +3,7 @@ database; only Asterisk, the phones and whoever holds them are stand-ins."""
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -356,4 +357,48 @@ async def test_a_manager_cut_in_a_conversation_does_not_end_it(office):
         one.call(Caller("13800000001"))
         await one.until_all_is_over(1)
         assert one.stages[0].outcome.record["talked"] == "30"
+        await one.holds_nothing()
+
+
+# ---------------------------------------------------------------- the service is to stop
+
+
+@pytest.mark.parametrize(
+    "when",
+    [actions.JoinLine, actions.RingAgent, events.AgentAnswered, events.AgentAccepted],
+    ids=lambda kind: kind.__name__,
+)
+async def test_a_service_that_drains_still_hears_the_agents_of_its_callers(office, when):
+    async with office(p801=[Ring(talks=30.0)]) as one:
+        draining: list[asyncio.Task[int]] = []
+
+        def happened(caller: str, what: object) -> None:
+            if isinstance(what, when) and not draining:
+                draining.append(asyncio.create_task(one.world.service.drain(10 * MINUTES)))
+
+        one.on = happened
+        one.call(Caller("13800000001"))
+        await one.until_all_is_over(1)
+        assert one.talks() == [("13800000001", "801")]
+        assert one.stages[0].outcome.record["talked"] == "30"
+        assert await draining[0] == 0
+        await one.holds_nothing()
+
+
+async def test_an_agents_codes_work_while_the_service_drains(office):
+    async with office(p801=[Ring(talks=60.0, keys=((5.0, "*1"), (20.0, "*2")))]) as one:
+        draining: list[asyncio.Task[int]] = []
+        asked: list[str] = []
+
+        def happened(caller: str, what: object) -> None:
+            if isinstance(what, actions.Bridge) and not draining:
+                draining.append(asyncio.create_task(one.world.service.drain(10 * MINUTES)))
+            elif isinstance(what, events.FeatureAsked):
+                asked.append(what.feature)
+
+        one.on = happened
+        one.call(Caller("13800000001"))
+        await one.until_all_is_over(1)
+        assert asked == ["hold", "back"]
+        assert await draining[0] == 0
         await one.holds_nothing()
