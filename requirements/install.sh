@@ -49,8 +49,17 @@ installed() {
         && [ "$(cat ".venv/.installed-$1")" = "$(stamp "$1")" ]
 }
 
-if installed "$wanted" || { [ "$wanted" = base ] && installed dev; }; then
+done_already() { installed "$wanted" || { [ "$wanted" = base ] && installed dev; }; }
+
+if done_already; then
     exit 0
+fi
+if command -v flock >/dev/null; then  # two terminals must not make it at once
+    exec 9<requirements
+    flock -n 9 || { echo "another terminal is making .venv: waiting for it"; flock 9; }
+    if done_already; then
+        exit 0
+    fi
 fi
 
 began=$(date +%s)
