@@ -127,6 +127,7 @@ def show_(ctx: typer.Context, ticket: Id, as_json: Json = False) -> None:
     row = {**_row(one), "caller": one.caller, "contact": one.contact}
     history = [asdict(step) for step in steps]
     for step in history:
+        step["text"] = masked(step["text"])
         step["changes"] = {k: _masked(v, masked) for k, v in step["changes"].items()}
     if as_json:
         show([], True, whole={**row, "history": history})

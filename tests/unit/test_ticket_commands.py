@@ -102,6 +102,13 @@ def test_a_list_for_programs_masks_numbers_and_show_gives_the_contact(desk: Desk
     assert "opened" in out
 
 
+def test_a_number_in_a_remark_is_masked_in_the_history(desk: Desk) -> None:
+    desk("tickets", "remark", "T1", "rang 13655556666, twice", "--by", "812")
+    for told in (desk("tickets", "show", "T1")[1], json.dumps(desk.json("tickets", "show", "T1"))):
+        assert "13655556666" not in told
+        assert "rang *******6666, twice" in told
+
+
 def test_a_ticket_is_followed_by_commands_until_it_is_closed(desk: Desk) -> None:
     for words in (
         ["take", "T1", "--by", "812"],
