@@ -248,10 +248,17 @@ def verify(
 ) -> None:
     """Was anything in the history of tickets changed or taken away? (核验)"""
     from ivr.audit import audit
-    from ivr.chain import Witness, read_head
+    from ivr.chain import Head, Witness, read_head
 
     witness = Witness.of(ctx.obj.root, ctx.obj.database)
-    heads = [*witness.heads(), *(_done(lambda one=one: read_head(one)) for one in head or ())]  # type: ignore[misc]
+    heads: list[Head] = [_done(lambda one=one: read_head(one)) for one in head or ()]  # type: ignore[misc]
+    try:
+        heads += witness.heads()
+    except OSError as error:
+        raise Refused(
+            f"the heads in {witness.path} cannot be read, and without them a history sealed anew "
+            f"would pass: {error.strerror or error}; ask as the service's user"
+        ) from error
     try:
         report = audit(_store(ctx), heads)
     except StorageFailed as error:

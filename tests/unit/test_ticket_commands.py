@@ -231,6 +231,14 @@ def test_a_head_that_cannot_be_written_down_is_told_and_the_ticket_is_taken_all_
     assert "it is done, but the head" in err
 
 
+def test_heads_that_cannot_be_read_are_no_proof_and_it_is_said(desk: Desk) -> None:
+    desk.path.with_name("x.db.heads").mkdir()
+    code, _, err = desk("tickets", "verify")
+    assert code == 2
+    assert "x.db.heads cannot be read" in err
+    assert "Traceback" not in err
+
+
 def test_a_database_that_is_broken_is_not_whole(desk: Desk) -> None:
     changed(desk, "DROP TABLE ticket_head")
     code, out, _ = desk("tickets", "verify")
