@@ -199,6 +199,7 @@ def remark(
 
     one_of(as_, work.REMARKS, "remark")
     _add(ctx, by, lambda store, now: work.remark(store, ticket, by, now, text, as_))
+    _said(f"{ticket} has a {as_.replace('_', '-')} more")
 
 
 @app.command()
@@ -220,6 +221,7 @@ def assign(
     departments = document.get("departments", {}) if document is not None else {}
     one_of(to, (*(departments or (PLAIN.owner,)), SUPERVISOR), "owner")
     _add(ctx, by, lambda store, now: work.assign(store, ticket, to, by, now, text))
+    _said(f"{ticket} is owned by {to}")
 
 
 @app.command()
@@ -236,6 +238,7 @@ def grade(
 
     one_of(grade, GRADES, "grade")
     _add(ctx, by, lambda store, now: work.grade(store, ticket, grade, by, now, text))
+    _said(f"{ticket} is {grade.replace('_', ' ')}")
 
 
 @app.command()
@@ -349,7 +352,12 @@ def _change(ctx: typer.Context, ticket: str, state: str, by: str, text: str, **m
     from ivr import tickets as work
 
     _add(ctx, by, lambda store, now: work.change(store, ticket, state, by, now, text, **more))
-    out.print(f"{ticket} is {state.replace('_', ' for ', 1)}", highlight=False)
+    _said(f"{ticket} is {state.replace('_', ' for ', 1)}")
+
+
+def _said(what: str) -> None:
+    """What a command has done."""
+    out.print(what, highlight=False, markup=False)
 
 
 def _add(ctx: typer.Context, by: str, work: Callable[[Store, datetime], Any]) -> None:

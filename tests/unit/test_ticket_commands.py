@@ -110,17 +110,16 @@ def test_a_number_in_a_remark_is_masked_in_the_history(desk: Desk) -> None:
 
 
 def test_a_ticket_is_followed_by_commands_until_it_is_closed(desk: Desk) -> None:
-    for words in (
-        ["take", "T1", "--by", "812"],
-        ["wait", "T1", "--for", "documents", "--by", "812"],
-        ["remark", "T1", "the fax is there", "--by", "812"],
-        ["assign", "T1", "--to", "expert", "--by", "812"],
-        ["grade", "T1", "serious", "--by", "811"],
-        ["done", "T1", "--by", "813", "--text", "refunded"],
-        ["close", "T1", "--by", "813"],
+    for words, told in (
+        (["take", "T1", "--by", "812"], "T1 is taken"),
+        (["wait", "T1", "--for", "documents", "--by", "812"], "T1 is waiting for documents"),
+        (["remark", "T1", "the fax is there", "--by", "812"], "T1 has a remark more"),
+        (["assign", "T1", "--to", "expert", "--by", "812"], "T1 is owned by expert"),
+        (["grade", "T1", "serious", "--by", "811"], "T1 is serious"),
+        (["done", "T1", "--by", "813", "--text", "refunded"], "T1 is done"),
+        (["close", "T1", "--by", "813"], "T1 is closed"),
     ):
-        code, _, err = desk("tickets", *words)
-        assert (code, err) == (0, ""), words
+        assert desk("tickets", *words) == (0, f"{told}\n", ""), words
     one = desk.json("tickets", "show", "T1")
     assert (one["state"], one["owner"], one["grade"]) == ("closed", "expert", "serious")
     assert [(step["what"], step["who"]) for step in one["history"]] == [
