@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 import structlog
 from sqlalchemy import select
 
-from ivr import attempts, promises
+from ivr import attempts, promise_news, promises
 from ivr.attempts import Attempt
 from ivr.calling_back import Caller, result_of
 from ivr.floor import DEAD
@@ -45,13 +45,11 @@ log = structlog.get_logger("callbacks")
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a look has seen: attempts that nobody here makes, promises kept by people, due soon or
-    past their time, and whether any promise may be tried now."""
+    """What a look has seen: attempts that nobody here makes, promises kept by people, and whether
+    any promise may be tried now."""
 
     running: list[Attempt]
     answered: list[str]
-    soon: list[Promise]
-    broken: list[Promise]
     waiting: bool
 
 
@@ -69,7 +67,7 @@ class Callbacks:
     ) -> None:
         self._service, self._store, self._switchboard = service, database, switchboard
         self._clock, self._carrier, self._failing = service.clock, carrier, failing
-        self.caller = Caller(service, database, switchboard, carrier, self._announce)
+        self.caller = Caller(service, database, switchboard, carrier)
         self.dialler = self.caller.dialler
         self.owner = switchboard.agents.owner
 
@@ -129,24 +127,20 @@ class Callbacks:
     async def look(self) -> None:
         """One look at all that is promised. Raises StorageFailed."""
         seen = await self._clock.in_executor(self._see, self._clock.utc(), self.lines())
-        for attempt in seen.running:
-            await self._recover(attempt)
         for name in seen.answered:
             log.info("people have kept a promise themselves", promise=name)
-        for one in seen.soon:
-            await self._announce("due_soon", one)
-        for one in seen.broken:
-            await self._announce("broken", one)
+        await self._announce()
+        for attempt in seen.running:
+            await self._recovered(attempt)
         if seen.waiting:
             self._switchboard.look()
 
     def _see(self, now: datetime, allowed: tuple[str, ...]) -> Seen:
-        rules, database = self._service.hotlines.callbacks, self._store
+        database, ours = self._store, self.caller.running
+        promises.passed(database, now)
         return Seen(
-            running=[a for a in attempts.running(database) if a.id not in self.caller.running],
+            running=[one for one in attempts.running(database) if one.id not in ours],
             answered=promises.answered(database, now),
-            soon=promises.due_soon(database, {n: r.due_soon for n, r in rules.items()}, now),
-            broken=promises.passed(database, now),
             waiting=self._line_up(allowed),
         )
 
@@ -162,7 +156,18 @@ class Callbacks:
             self._switchboard.agents.keep_place(one.place, one.hotline, department, "", one.made_at)
         return attempts.waiting(self._store, now, allowed, failing)
 
-    async def _announce(self, what: str, one: Promise) -> None:
+    async def _announce(self) -> None:
+        """Say what is to be said, and mark it as said after that. Raises StorageFailed."""
+        ahead = {name: rules.due_soon for name, rules in self._service.hotlines.callbacks.items()}
+        while found := await self._clock.in_executor(
+            promise_news.claim, self._store, ahead, self._clock.utc()
+        ):
+            for news in found:
+                await self._say(news.what, news.promise)
+                now = self._clock.utc()
+                await self._clock.in_executor(promise_news.said, self._store, news, now)
+
+    async def _say(self, what: str, one: Promise) -> None:
         told = promises.told(one)
         log.warning(SAYS[what], **told)
         bell = self._service.bell
@@ -180,6 +185,15 @@ class Callbacks:
         await self.caller.close()
 
     # -- after a crash
+
+    async def _recovered(self, attempt: Attempt) -> None:
+        """See to an attempt that nobody here makes; whatever fails is tried at the next look."""
+        try:
+            await self._recover(attempt)
+        except StorageFailed as error:
+            log.warning("an attempt cannot be seen to; trying again", why=str(error))
+        except Exception:
+            log.exception("an attempt cannot be seen to, by an error of ours; trying again")
 
     async def _recover(self, attempt: Attempt) -> None:
         """An attempt of a process that has died, or one that was left alone."""

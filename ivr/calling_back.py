@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Coroutine
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -59,11 +59,9 @@ class Caller:
         database: Store,
         switchboard: Switchboard,
         carrier: str,
-        announce: Callable[[str, Promise], Awaitable[None]],
     ) -> None:
         self._service, self._store, self.switchboard = service, database, switchboard
         self._clock, self._carrier = service.clock, carrier
-        self._announce = announce
         self.dialler = Dialler(service)
         self.owner = switchboard.agents.owner
         self.running: dict[str, Running] = {}
@@ -73,11 +71,9 @@ class Caller:
         """An attempt is over. Raises StorageFailed."""
         now = self._clock.utc()
         one = await self._clock.in_executor(self._ended, attempt, result, now, talked)
-        if one is None:
-            return
-        log.info("a call-back", promise=one.id, result=result, state=one.state, tries=one.tries)
-        if one.state == promises.GIVEN_UP:
-            await self._announce("given_up", one)
+        if one is not None:
+            tries = one.tries
+            log.info("a call-back", promise=one.id, result=result, state=one.state, tries=tries)
 
     def _ended(self, attempt: Attempt, result: str, now: datetime, talked: float) -> Promise | None:
         """The attempt's end, and what becomes of the promise's place in the line."""

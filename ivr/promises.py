@@ -16,25 +16,28 @@ Serves XJCA-6.2b, XJCA-6.2e, XJCA-6.3b, EMS-10, EMS-22, LKL-4.3, LKL-5.9, WRK-3.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import datetime, time
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, select, update
+from sqlalchemy import Connection, and_, delete, func, or_, select, update
 
 from ivr import tickets
 from ivr.directory import normal, refusal
 from ivr.hours import Hours
 from ivr.redact import mask
 from ivr.store import Message, Store, insert_new
+from ivr.tables import promise_announcements as announcements
 from ivr.tables import promises
 from ivr.tables import tickets as ticket_rows
 
 OPEN, CALLING, KEPT, BROKEN, GIVEN_UP = "open", "calling", "kept", "broken", "given_up"
-STATES = (OPEN, CALLING, KEPT, BROKEN, GIVEN_UP)
+DROPPED = "dropped"
+STATES = (OPEN, CALLING, KEPT, BROKEN, GIVEN_UP, DROPPED)
 """open: to be kept; calling: an attempt runs; broken: its time has passed, and it is still tried;
-given_up: nobody rings for it any more, people must see to it."""
+given_up: nobody rings for it any more, people must see to it; dropped: given up by people, on
+purpose (in the database given_up, with `dropped_at`)."""
 OWED = (OPEN, CALLING, BROKEN, GIVEN_UP)
 """States in which somebody still waits for us."""
 
@@ -65,8 +68,8 @@ class Promise:
     reason: str
     tries: int
     kept_at: datetime | None
-    soon_told_at: datetime | None
     broken_at: datetime | None
+    dropped_at: datetime | None
 
 
 # ---------------------------------------------------------------- making
@@ -127,7 +130,10 @@ def _place(connection: Connection, message: Message) -> str:
 def passed(store: Store, now: datetime) -> list[Promise]:
     """Mark the promises whose time has passed, once each; returns them. Raises StorageFailed."""
     late = and_(
-        promises.c.state.in_(OWED), promises.c.due_at <= now, promises.c.broken_at.is_(None)
+        promises.c.state.in_(OWED),
+        promises.c.due_at <= now,
+        promises.c.broken_at.is_(None),
+        promises.c.dropped_at.is_(None),
     )
     with store.read() as connection:
         if connection.execute(select(promises.c.id).where(late).limit(1)).first() is None:
@@ -142,38 +148,6 @@ def passed(store: Store, now: datetime) -> list[Promise]:
             )
             tell_ticket(connection, one, "the promised time has passed", now, "promise_broken")
         return found
-
-
-def due_soon(store: Store, lines: Mapping[str, float], now: datetime) -> list[Promise]:
-    """Promises that fall due within so many seconds (by line; half of the time that was promised,
-    if that is less), each once; returns them. Raises StorageFailed."""
-    longest = max(lines.values(), default=0.0)
-    near = and_(
-        promises.c.state.in_(OWED),
-        promises.c.due_at <= now + timedelta(seconds=longest),
-        promises.c.due_at > now,
-        promises.c.soon_told_at.is_(None),
-    )
-    with store.read() as connection:
-        rows = connection.execute(select(promises).where(near)).all()
-    soon = []
-    for row in rows:
-        one = Promise(**row._mapping)
-        ahead = timedelta(seconds=lines.get(one.hotline, 0.0))
-        if one.due_at - now <= min(ahead, (one.due_at - one.made_at) / 2):
-            soon.append(one)
-    if not soon:
-        return []
-    with store.write() as connection:
-        return [
-            one
-            for one in soon
-            if connection.execute(
-                update(promises)
-                .where(promises.c.id == one.id, promises.c.soon_told_at.is_(None))
-                .values(soon_told_at=now)
-            ).rowcount
-        ]
 
 
 def answered(store: Store, now: datetime) -> list[str]:
@@ -198,7 +172,12 @@ def answered(store: Store, now: datetime) -> list[str]:
             if connection.execute(
                 update(promises)
                 .where(promises.c.id == row.id, promises.c.state.in_([OPEN, BROKEN, GIVEN_UP]))
-                .values(state=KEPT, kept_at=now, reason=f"ticket {row.ticket} is solved")
+                .values(
+                    state=KEPT,
+                    kept_at=now,
+                    dropped_at=None,
+                    reason=f"ticket {row.ticket} is solved",
+                )
             ).rowcount
         ]
 
@@ -219,11 +198,18 @@ def settle(store: Store, promise: str, state: str, who: str, reason: str, now: d
         if found.state in (CALLING, KEPT):
             raise NoPromise(f"promise {promise} is {found.state}: nothing can be changed now")
         values: dict[str, Any] = {"state": state, "reason": f"{who}: {reason}".strip(": ")}
+        values["dropped_at"] = now if state == GIVEN_UP else None
         if state == KEPT:
             values["kept_at"] = now
         if state == OPEN:
             values |= {"next_at": now, "tries": 0}
             values["state"] = BROKEN if found.broken_at else OPEN
+            # given up once more, that is said once more
+            connection.execute(
+                delete(announcements).where(
+                    announcements.c.promise == promise, announcements.c.what == GIVEN_UP
+                )
+            )
         connection.execute(update(promises).where(promises.c.id == promise).values(**values))
         one = Promise(**found._mapping)
         tell_ticket(connection, one, reason or state, now, f"promise_{state}", who)
@@ -255,9 +241,11 @@ def listed(
     limit: int = 1000,
 ) -> list[Promise]:
     """Promises in these states, the one due first first. Raises StorageFailed."""
+    on_purpose = promises.c.dropped_at.is_not(None)
+    held = and_(promises.c.state.in_(list(states)), promises.c.dropped_at.is_(None))
     query = (
         select(promises)
-        .where(promises.c.state.in_(list(states)))
+        .where(or_(held, on_purpose) if DROPPED in states else held)
         .order_by(promises.c.due_at, promises.c.id)
         .limit(limit)
     )
@@ -272,7 +260,8 @@ def listed(
 @dataclass(frozen=True, slots=True)
 class Report:
     """How a line kept its promises: `late` were kept after their time, `broken` are past their
-    time and not kept, `given_up` need people, whether their time has passed or not."""
+    time and not kept, `given_up` need people, whether their time has passed or not; `dropped` are
+    those that people gave up on purpose."""
 
     hotline: str
     made: int = 0
@@ -281,12 +270,13 @@ class Report:
     open: int = 0
     broken: int = 0
     given_up: int = 0
+    dropped: int = 0
 
 
 def report(store: Store, since: datetime | None = None) -> list[Report]:
     """One row a line, of the promises made since then. Raises StorageFailed."""
     held = promises.c
-    broken = held.broken_at.is_not(None)
+    broken, still = held.broken_at.is_not(None), held.dropped_at.is_(None)
 
     def count(*conditions: Any) -> Any:
         return func.count().filter(and_(*conditions))
@@ -298,8 +288,9 @@ def report(store: Store, since: datetime | None = None) -> list[Report]:
             count(held.state == KEPT, held.broken_at.is_(None)).label("kept"),
             count(held.state == KEPT, broken).label("late"),
             count(held.state.in_([OPEN, CALLING]), held.broken_at.is_(None)).label("open"),
-            count(held.state != KEPT, broken).label("broken"),
-            count(held.state == GIVEN_UP).label("given_up"),
+            count(held.state != KEPT, broken, still).label("broken"),
+            count(held.state == GIVEN_UP, still).label("given_up"),
+            count(held.dropped_at.is_not(None)).label("dropped"),
         )
         .group_by(held.hotline)
         .order_by(held.hotline)

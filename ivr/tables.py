@@ -278,6 +278,7 @@ places = Table(
     Column("joined_at", Utc, nullable=False),
     Column("not_before", Utc),  # a call-back that is not to be tried yet
     Column("passed", Json, nullable=False),  # phone -> when it was rung for this place in vain
+    Column("avoid", Words(32), nullable=False, server_default=""),  # never rung for this place
     CheckConstraint("kind IN ('caller', 'callback')", name="kind"),
     CheckConstraint("kind = 'callback' OR owner IS NOT NULL", name="owned"),
     CheckConstraint("(kind = 'callback') = (ticket IS NOT NULL)", name="ticket"),
@@ -403,8 +404,8 @@ promises = Table(
     Column("reason", Words(200), nullable=False),
     Column("tries", Integer, nullable=False),  # calls made to the person
     Column("kept_at", Utc),
-    Column("soon_told_at", Utc),
     Column("broken_at", Utc),  # stays when a late call keeps the promise after all
+    Column("dropped_at", Utc),  # people have given it up, on purpose
     CheckConstraint("state IN ('open', 'calling', 'kept', 'broken', 'given_up')", name="state"),
     Index(None, "state", "next_at"),
     Index(None, "contact", "made_at"),
@@ -435,4 +436,13 @@ Index(
     unique=True,
     sqlite_where=attempts.c.ended_at.is_(None),
     postgresql_where=attempts.c.ended_at.is_(None),
+)
+
+promise_announcements = Table(
+    "promise_announcements",
+    metadata,
+    Column("promise", String(20), ForeignKey("promises.id"), primary_key=True),
+    Column("what", String(16), primary_key=True),
+    Column("claimed_at", Utc, nullable=False),
+    Column("told_at", Utc),
 )

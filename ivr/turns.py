@@ -71,7 +71,8 @@ class Phone:
 @dataclass(frozen=True, slots=True)
 class Place:
     """A place in a waiting line: a caller's, or one kept for a call-back (`ticket`; then it may
-    have no owner). `passed` says which phones were rung for it in vain, and when."""
+    have no owner). `passed` says which phones were rung for it in vain, and when; the agent with
+    the staff number `avoid` is never rung for it."""
 
     id: str
     hotline: str
@@ -84,6 +85,7 @@ class Place:
     owner: str | None = None
     not_before: datetime | None = None
     passed: Mapping[str, datetime] = field(default_factory=dict)
+    avoid: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,7 @@ class Floor:
             seat.phone: seat
             for seat in self.seats
             if seat.hotline == place.hotline
+            and (not place.avoid or seat.staff_number != place.avoid)
             and self.phones[seat.phone].at_work
             and (
                 seat.staff_number == place.staff_number

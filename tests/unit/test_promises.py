@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from ivr import attempts, callback_rules, cli, promises, tables, tickets
+from ivr import attempts, callback_rules, cli, promise_news, promises, tables, tickets
 from ivr.actions import Keep
 from ivr.attempts import Attempt, tried
 from ivr.callback_rules import Rules
@@ -208,13 +208,54 @@ def test_a_promise_given_up_is_broken_too_when_its_time_has_passed(store: Store)
     assert (line.broken, line.given_up) == (1, 1)
 
 
-def test_a_promise_is_due_soon_once(store: Store) -> None:
+def news(store: Store, at: datetime, say: bool = True) -> list[str]:
+    """What is said of promises at this time."""
+    found = promise_news.claim(store, {"xjca": 7200.0}, at)
+    for one in found if say else []:
+        promise_news.said(store, one, at)
+    return [one.what for one in found]
+
+
+def test_a_promise_is_said_to_be_due_soon_once(store: Store) -> None:
     left(store)
     due = only(store).due_at
-    soon = {"xjca": 7200.0}
-    assert promises.due_soon(store, soon, due - timedelta(hours=3)) == []
-    assert len(promises.due_soon(store, soon, due - timedelta(hours=2))) == 1
-    assert promises.due_soon(store, soon, due - timedelta(hours=1)) == []
+    assert news(store, due - timedelta(hours=3)) == []
+    assert news(store, due - timedelta(hours=2)) == ["due_soon"]
+    assert news(store, due - timedelta(hours=1)) == []
+
+
+def test_what_a_process_that_died_did_not_come_to_say_is_said_by_another(store: Store) -> None:
+    left(store)
+    due = only(store).due_at
+    promises.passed(store, due)
+    assert news(store, due, say=False) == ["broken"]
+    assert news(store, due + timedelta(seconds=30)) == []  # it may be about to
+    assert news(store, due + timedelta(seconds=90)) == ["broken"]
+    assert news(store, due + timedelta(days=1)) == []
+
+
+def test_a_promise_given_up_again_is_said_again(store: Store) -> None:
+    left(store)
+    for _ in range(2):
+        ended(store, "wrong_person")
+        assert news(store, NOON) == ["given_up"]
+        promises.settle(store, only(store).id, "open", "801", "", NOON)
+        assert news(store, NOON) == []
+
+
+def test_a_promise_that_people_dropped_is_neither_owed_nor_broken(store: Store) -> None:
+    left(store)
+    promises.settle(store, only(store).id, "given_up", "801", "she rang us", NOON)
+    late = NOON + timedelta(days=2)
+    assert promises.passed(store, late) == []
+    assert news(store, late) == []
+    assert listed(store) == []
+    assert listed(store, states=["given_up"]) == []
+    assert len(listed(store, states=["dropped"])) == 1
+    (line,) = promises.report(store)
+    assert (line.broken, line.given_up, line.dropped) == (0, 0, 1)
+    promises.settle(store, only(store).id, "open", "801", "", late)
+    assert len(listed(store)) == 1
 
 
 def test_a_ticket_that_people_have_solved_keeps_its_promise(store: Store) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from promised import EVERY, MONDAY, PERSON, Office, person, who_does
+from sqlalchemy import text
 
-from ivr import promises, tables
+from ivr import attempts, promises, tables
 from ivr.clock import VirtualClock
 from ivr.fake_phones import FakePhone
 from ivr.hotlines import Hotlines
@@ -79,3 +80,20 @@ async def test_a_promise_tried_again_gets_a_place_whichever_process_dropped_its_
         promises.settle(store, one.promise.id, "open", "802", "", clock.utc())
         agents.set_ready("801", "test", clock.utc())
         await one.until("kept", limit=120)
+
+
+async def test_what_is_broken_is_said_although_an_attempt_cannot_be_seen_to(
+    lines: Hotlines, store: Store, clock: VirtualClock
+) -> None:
+    async with office(lines, store, clock) as one:
+        one.leave()
+        one.people.agents.set_busy("801", "test", clock.utc())
+        assert attempts.begin(store, one.promise.id, "a dead one", "fake", clock.utc(), 3)
+        set_promises(store, due_at=clock.utc() + timedelta(seconds=30))
+        with store.write() as connection:
+            refuse = "BEFORE UPDATE ON attempts BEGIN SELECT RAISE(ABORT, 'the disk fails'); END"
+            connection.execute(text(f"CREATE TRIGGER failing {refuse}"))
+        await one.quiet(60)
+        event = ("UserEvent", "SanshengPromise")
+        told = [dict(row)["What"] for row in one.fake.ami.actions if event in row]
+        assert told == ["due_soon", "broken"]
