@@ -21,7 +21,7 @@ from collections.abc import Sequence
 
 import structlog
 
-from ivr import actions
+from ivr import actions, dialplan
 from ivr.actions import Foreground
 from ivr.agi import Gone, Reply, application_arguments
 from ivr.door import BELL, GRACE, HALF_OPEN, KEYS, Door, Part, Surroundings, Taken
@@ -50,8 +50,6 @@ MUSIC_WAIT = 10.0
 lost meanwhile, and so much later a service that froze is noticed."""
 SPEECH_WAIT = 2.0
 """Longest single wait while the caller speaks, for the same reason."""
-LONGEST_TALK = 7200.0
-"""Longest conversation; Asterisk ends it after that, should nobody else."""
 LATE = 0.25
 """Seconds after a timer at which a wait ends by itself, if no doorbell ended it."""
 
@@ -324,7 +322,7 @@ class Channel(Door):
         await self._session.command("SET VARIABLE", "TALK_DETECT(remove)", "")
         self.hearing.forget()
         await self._session.command("SET VARIABLE", "SANSHENG_STAGE", "bridged")
-        await self._grace(LONGEST_TALK)
+        await self._grace(dialplan.TALK)
         began = self._clock.now()
         # `x`: an agent whose caller has left is hung up
         whom = application_arguments(self._around.agent(action.leg), "x")
@@ -351,7 +349,7 @@ class Channel(Door):
     async def _resume(self) -> None:
         """Give the caller back to the conversation below."""
         await self._session.command("SET VARIABLE", "TALK_DETECT(remove)", "")
-        await self._grace(LONGEST_TALK)
+        await self._grace(dialplan.TALK)
 
     async def _hang_up(self) -> None:
         await self._session.command("SET VARIABLE", "SANSHENG_DONE", "1")

@@ -37,6 +37,8 @@ BRIDGE = 15
 """Seconds that an agent who has accepted waits for the caller's side, at most."""
 CALLBACK = 150
 """The same, where the caller's side is yet to be rung."""
+TALK = 7200
+"""Seconds that a conversation may last; Asterisk ends it after that, should nobody else."""
 BACK = "back"
 """The feature that ends a hold. The caller's channel waits for it, so it runs on the agent's."""
 
@@ -104,6 +106,7 @@ def generate(
             "quiet": _seconds("quiet", quiet),
             "longest": _seconds("longest", longest),
             "bridge": _seconds("bridge", BRIDGE),
+            "talk": str(TALK),
         },
     )
     head = "; Made by `sansheng dialplan`. Changes here are lost; change the hotlines instead.\n"

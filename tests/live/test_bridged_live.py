@@ -12,12 +12,15 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from conversations import hold_and_return, hurried
-from people import Office, lets_it_ring, names, staffed, takes
+from conversations import hold_and_return, hurried, in_conversation, on_hold
+from people import AGENT, Office, lets_it_ring, names, staffed, takes, talk
 
 from ivr.phone import Phone
 
 pytestmark = pytest.mark.live
+
+SURVIVED = 25.0
+"""Seconds after which nothing that the service armed before its death is left to run out."""
 
 
 @asynccontextmanager
@@ -38,6 +41,32 @@ async def test_a_hold_of_more_than_a_minute_has_its_signs_of_life(
     async with office(tmp_path, "801", change=staffed) as own:
         figures.append(await hold_and_return(own, "13800200011", "801", 30.0))
         await own.at_rest()
+
+
+@pytest.mark.slow_live
+async def test_a_service_that_is_killed_in_a_hold_takes_nobody_out_of_the_conversation(
+    tmp_path: Path, figures: list[str]
+) -> None:
+    """What was armed for the music of the hold has run out long before the end of this test."""
+    async with office(tmp_path, "801", change=staffed) as own:
+        who = "13800200031"
+        call, ring = await in_conversation(own, who, "801")
+        await on_hold(own, who, call, ring)
+        await asyncio.sleep(3.0)  # the music plays
+        await asyncio.to_thread(own.stage.kill_service)
+        killed = time.monotonic()
+        await asyncio.sleep(SURVIVED)
+        assert not call.ended_by
+        assert not ring.ended_by
+        begin, end = talk(call, AGENT)[-1]
+        figures.append(
+            f"killed in a hold: the two talk again after {begin - killed:.3f} s, "
+            f"and still {end - killed:.1f} s later"
+        )
+        assert begin - killed < 2.0
+        assert end - killed > SURVIVED - 1.0
+        await ring.hang_up()
+        await call.ended(15)
 
 
 @pytest.mark.slow_live
