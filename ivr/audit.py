@@ -105,7 +105,9 @@ def _walk(connection: Connection, witnessed: Sequence[Head]) -> tuple[Folded, He
     for values in rows:
         row = dict(zip(names, values, strict=True))
         if good.length and _sealed_anew(row, good):
-            return folded, good, Finding(good.length, "it was changed, and sealed anew")
+            # a row whose head was written down elsewhere is as it was: then it is this one
+            changed = good.length + 1 if agreed == good.length else good.length
+            return folded, good, Finding(changed, "it was changed, and sealed anew")
         what = _wrong(row, good, folded)
         seq = row["seq"] if isinstance(row["seq"], int) else good.length + 1
         if what:

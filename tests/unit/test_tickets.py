@@ -466,6 +466,22 @@ def test_a_row_changed_and_sealed_anew_by_itself_is_the_one_that_is_named(
     assert found_in(tmp_path).first_bad_row == seq
 
 
+@pytest.mark.parametrize("seq", range(2, ROWS + 1))
+def test_a_row_sealed_anew_after_another_one_is_named_where_the_row_before_is_vouched_for(
+    tmp_path: Path, seq: int
+) -> None:
+    known = heads(tmp_path)
+    with edited(tmp_path) as database:
+        names = ("seq", "ticket", "at", "what", "who", "data")
+        query = f"SELECT {', '.join(names)} FROM ticket_history WHERE seq = ?"
+        row = dict(zip(names, database.execute(query, (seq,)).fetchone(), strict=True))
+        zeros = "0" * 64
+        digest = chain.seal(zeros, {**row, "who": "899"})
+        change = "UPDATE ticket_history SET who = '899', before = ?, hash = ? WHERE seq = ?"
+        database.execute(change, (zeros, digest, seq))
+    assert found_in(tmp_path, tuple(known.values())).first_bad_row == seq
+
+
 @EDITS
 @given(st.sets(SEQ, min_size=1))
 def test_any_deletion_is_found_and_the_first_row_that_is_missing_is_named(
