@@ -78,11 +78,15 @@ test: install  ## All tests, live calls through a real Asterisk included
 
 .PHONY: fast
 fast: install  ## Tests that need no Asterisk
-	@$(BIN)/python -m pytest -q -n 2 -m 'not live' $(TESTS)
+	@$(BIN)/python -m pytest -q -n 2 -m 'not live and not deep' $(TESTS)
 
 .PHONY: live
 live: install  ## Every live call, the slow ones too; resumes where it stopped, writes docs/live.md
 	@SANSHENG_LIVE=all PYTHONPATH=tests $(BIN)/python -m pytest -p skips -v -m live $(TESTS)
+
+.PHONY: deep
+deep: install  ## What a run of all tests takes a few of: every step at which a process may die, every mutant
+	@$(BIN)/python -m pytest -q -n 2 -m deep tests
 
 .PHONY: soak
 soak: install  ## Ten callers, three agents, ten minutes of real calls (SOAK=60 for a minute)

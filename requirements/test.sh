@@ -10,15 +10,24 @@ code=0
 began=$(date +%s)
 
 echo "== unit, core and wire"
-"${pytest[@]}" -q -n 2 -m 'not live' "$@" || code=1
+"${pytest[@]}" -q -n 2 -m 'not live and not deep' "$@" || code=1
 echo "== live calls (a real Asterisk, real SIP; $(($(date +%s) - began)) s so far)"
-# The calls that many tests look at are placed once, by one process; the other does the rest
-# meanwhile (tests that break things start services of their own). It is shown when it is done.
-others=$(mktemp)
-trap 'rm -f "$others"' EXIT
-"${pytest[@]}" -v --durations=6 -m 'live and not slow_live and not stage' "$@" >"$others" 2>&1 &
-"${pytest[@]}" -v --durations=6 -m 'live and not slow_live and stage' "$@" || code=1
-wait $! || code=1
-cat "$others"
+# The calls that many tests look at are placed once, by one process; two others do the rest
+# meanwhile (with services of their own). Theirs is shown when they are done.
+quick='live and not slow_live'
+parts=("$quick and not stage and not people" "$quick and people")
+shown=() running=()
+trap 'rm -f "${shown[@]}"' EXIT
+for part in "${parts[@]}"; do
+    file=$(mktemp)
+    shown+=("$file")
+    "${pytest[@]}" -v --durations=6 -m "$part" "$@" >"$file" 2>&1 &
+    running+=($!)
+done
+"${pytest[@]}" -v --durations=6 -m "$quick and stage" "$@" || code=1
+for part in "${!parts[@]}"; do
+    wait "${running[$part]}" || code=1
+    cat "${shown[$part]}"
+done
 echo "== all tests: $([ $code = 0 ] && echo passed || echo FAILED) in $(($(date +%s) - began)) s"
 exit $code

@@ -6,10 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from ivr import hotlines
+from ivr import hotlines, logs
 from ivr.hotlines import Hotlines
 
 ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _logs() -> None:
+    """As the service writes them: without rich tracebacks, which take seconds to draw."""
+    logs.configure(level="warning")
 
 
 @pytest.fixture(scope="session")

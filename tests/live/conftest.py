@@ -38,12 +38,19 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "performs(scenario): looks at this scenario's live call")
 
 
+PEOPLE = ("people", "bridged", "ringing", "phone", "callbacks")
+"""Modules whose tests ring our own people."""
+
+
 @pytest.hookimpl(tryfirst=True)  # before -m chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests on the shared stage are marked so, that one process can take them all."""
+    """Tests on the shared stage, and those with people, are marked so, that one process can take
+    all of a kind."""
     for item in items:
         if isinstance(item, pytest.Function) and "stage" in item.fixturenames:
             item.add_marker("stage")
+        elif item.path.name in {f"test_{name}_live.py" for name in PEOPLE}:
+            item.add_marker("people")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

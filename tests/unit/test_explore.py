@@ -12,7 +12,7 @@ import json
 import sys
 
 import pytest
-from mutants import sites, without
+from mutants import Site, sites, without
 
 from ivr import activities, flow
 from ivr.actions import Bridge, Release
@@ -107,14 +107,20 @@ def test_what_is_wrong_is_told_as_the_events_that_lead_there_and_what_followed(x
 # ---------------------------------------------------------------- what must not be left out
 
 
-@pytest.mark.parametrize("site", WAITS, ids=str)
+def some(sites: list[Site]) -> list[object]:
+    """Every fifth in a run of all tests, the others with the deep ones."""
+    deep = pytest.mark.deep
+    return [s if n % 5 == 0 else pytest.param(s, marks=deep) for n, s in enumerate(sites)]
+
+
+@pytest.mark.parametrize("site", some(WAITS), ids=str)
 def test_each_cancel_leave_and_timer_of_a_wait_is_missed_when_it_is_left_out(xjca, offered, site):
     with without(site):
         found = explore(xjca, HOLD, [offered])
     assert found.violation is not None, f"{site} can be left out and nobody notices"
 
 
-@pytest.mark.parametrize("site", PEOPLE, ids=str)
+@pytest.mark.parametrize("site", some(PEOPLE), ids=str)
 def test_each_cancel_release_leave_and_timer_of_a_transfer_is_missed_too(xjca, offered, site):
     with without(site):
         found = explore(xjca, TRANSFER, [offered])
@@ -128,7 +134,7 @@ def test_a_call_back_is_explored_to_closure_and_nothing_is_wrong(xjca):
     assert found.states > 500
 
 
-@pytest.mark.parametrize("site", OF_CALL_BACKS, ids=str)
+@pytest.mark.parametrize("site", some(OF_CALL_BACKS), ids=str)
 def test_each_cancel_and_release_of_a_call_back_is_missed_too(xjca, site):
     with without(site):
         found = explore(xjca, CALL_BACK, call_backs())

@@ -4,10 +4,8 @@ disturb the whole service."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 
 import pytest
-import structlog
 from disturbed import CALLS, moments
 from faked import START, FakeSide
 from transcript import Transcript, transcript
@@ -37,11 +35,9 @@ def play(clock):
 
 
 @pytest.fixture
-def service_logs() -> Iterator[None]:
-    """As the service writes them: without rich tracebacks, which take minutes to draw."""
+def service_logs() -> None:
+    """As the service writes them, whatever another test has set."""
     logs.configure(level="warning")
-    yield
-    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 from faked import START
 from sqlalchemy import select, update
 from structlog.testing import capture_logs
@@ -391,7 +390,6 @@ async def test_the_line_of_a_ticket_may_be_gone(
         async with announcing(store, clock, dict):
             await clock.run_for(30)
     assert [one["event"] for one in logs] == ["a webhook is given up"]
-    structlog.reset_defaults()
 
 
 async def test_a_head_that_cannot_be_written_down_keeps_no_ticket_from_being_announced(

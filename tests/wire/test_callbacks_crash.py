@@ -68,7 +68,13 @@ def judge(one: Office) -> None:
     assert len(known) <= 3
 
 
-@pytest.mark.parametrize("step", range(STEPS))
+@pytest.mark.parametrize(
+    "step",
+    [
+        step if step % 4 == 1 else pytest.param(step, marks=pytest.mark.deep)
+        for step in range(STEPS)
+    ],
+)
 async def test_a_process_dies_at_each_step(lines: Hotlines, tmp_path: Path, step: int) -> None:
     await lives(lines, tmp_path, [step])
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 from disturbed import House, handshake, heard, hotlines_once, peer, read
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
@@ -62,7 +61,7 @@ TEXT = st.one_of(
 def _logs() -> Iterator[None]:
     logs.configure(level="critical")
     yield
-    structlog.reset_defaults()
+    logs.configure(level="warning")
 
 
 def said(world: House) -> list[str]:
