@@ -33,6 +33,7 @@ MOST = 10
 """Findings beside the first bad row that are told, at most."""
 
 _TRIGGER = re.compile(r"CREATE TRIGGER (\w+)")
+_FUNCTION = re.compile(r"CREATE FUNCTION (\w+)\(\).*?\$\$(.*)\$\$", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,19 +224,37 @@ def _stored(connection: Connection, column: Column[Any], value: Any) -> Any:
 
 
 def _guards(connection: Connection) -> Iterator[Finding]:
-    """Triggers that keep the history from being changed, and are not there."""
+    """Triggers that keep the history from being changed, and are not there as they were made."""
     if connection.dialect.name == "sqlite":
         query = "SELECT sql FROM sqlite_master WHERE type = 'trigger'"
         guards: Iterable[str] = made.SQLITE_GUARDS
         there = {row[0] for row in connection.exec_driver_sql(query)}
         lost = [sql for sql in guards if sql not in there]
     else:
-        query = "SELECT tgname FROM pg_trigger WHERE tgenabled <> 'D' AND NOT tgisinternal"
-        names = {row[0] for row in connection.exec_driver_sql(query)}
+        # a name proves nothing: on which table, when and for what it fires, and what it does then
+        query = (
+            "SELECT pg_get_triggerdef(t.oid, true), p.prosrc FROM pg_trigger t"
+            " JOIN pg_proc p ON p.oid = t.tgfoid"
+            " WHERE t.tgenabled IN ('O', 'A') AND NOT t.tgisinternal"
+        )
+        fires = {(_plain(row[0]), row[1]) for row in connection.exec_driver_sql(query)}
+        bodies = dict(
+            found.groups() for sql in made.POSTGRESQL_GUARDS if (found := _FUNCTION.match(sql))
+        )
         guards = [sql for sql in made.POSTGRESQL_GUARDS if _TRIGGER.match(sql)]
-        lost = [sql for sql in guards if _name(sql) not in names]
+        lost = [sql for sql in guards if (_plain(sql), bodies[_calls(sql)]) not in fires]
     for sql in lost:
         yield Finding(0, f"the database no longer guards the history: no trigger {_name(sql)}")
+
+
+def _plain(sql: str) -> str:
+    """How a trigger was made, as PostgreSQL tells it."""
+    return " ".join(sql.split()).replace("UPDATE OR DELETE", "DELETE OR UPDATE")
+
+
+def _calls(sql: str) -> str:
+    """The function that a trigger of PostgreSQL executes."""
+    return sql.rpartition("FUNCTION ")[2].removesuffix("()")
 
 
 def _name(sql: str) -> str:

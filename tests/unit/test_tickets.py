@@ -588,6 +588,35 @@ def test_a_guard_taken_away_is_told(tmp_path: Path) -> None:
     assert str(finding).endswith("no trigger ticket_history_is_never_deleted")
 
 
+@pytest.mark.parametrize(
+    ("change", "lost"),
+    [
+        ("ALTER TABLE ticket_history DISABLE TRIGGER ticket_history_is_append_only",
+         ["ticket_history_is_append_only"]),
+        ("ALTER TABLE ticket_history ENABLE REPLICA TRIGGER ticket_history_is_append_only",
+         ["ticket_history_is_append_only"]),
+        ("ALTER TABLE ticket_history ENABLE ALWAYS TRIGGER ticket_history_is_append_only", []),
+        ("CREATE OR REPLACE FUNCTION ticket_head_guard() RETURNS trigger LANGUAGE plpgsql AS"
+         " $$ BEGIN RETURN NEW; END $$", ["ticket_head_only_grows"]),
+        ("DROP TRIGGER tickets_are_never_deleted ON tickets; CREATE TRIGGER"
+         " tickets_are_never_deleted BEFORE DELETE ON versions FOR EACH ROW"
+         " EXECUTE FUNCTION ticket_guard()", ["tickets_are_never_deleted"]),
+        ("DROP TRIGGER tickets_are_never_deleted ON tickets; CREATE TRIGGER"
+         " tickets_are_never_deleted BEFORE DELETE ON tickets FOR EACH ROW WHEN (false)"
+         " EXECUTE FUNCTION ticket_guard()", ["tickets_are_never_deleted"]),
+    ],
+)  # fmt: skip
+def test_a_guard_of_postgresql_that_guards_no_more_is_told(
+    store: Store, change: str, lost: list[str]
+) -> None:
+    if store.sqlite:
+        pytest.skip("PostgreSQL's guards; SQLite's are compared as they are written")
+    left(store)
+    with store.write() as connection:
+        connection.execute(text(change))
+    assert [str(one).rpartition(" ")[2] for one in audit(store).findings] == lost
+
+
 def test_a_message_whose_ticket_is_gone_altogether_is_told(tmp_path: Path) -> None:
     with edited(tmp_path) as database:
         database.execute("DELETE FROM ticket_history")
