@@ -14,21 +14,24 @@ Serves XJCA-6.3b, WRK-3.1, WRK-3.2.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, not_, select, update
+from sqlalchemy import Connection, and_, not_, select, update
 
 from ivr.callback_rules import Rules
+from ivr.directory import normal
 from ivr.promises import BROKEN, CALLING, GIVEN_UP, KEPT, OPEN, Promise, tell_ticket
 from ivr.store import Store, insert_new
-from ivr.tables import attempts, places, promises
+from ivr.tables import attempts, calls, places, promises, tickets
+from ivr.tickets import CLOSED, DONE
 
 CONNECTED = "connected"
 WRONG_PERSON = "wrong_person"
 NO_AGENT = "no_agent"
+HELD_BACK = "held_back"
 UNKNOWN = "unknown"
 RESULTS = (
     CONNECTED,
@@ -39,14 +42,17 @@ RESULTS = (
     "unconfirmed",  # somebody answered and did not say that it is the right person
     "refused",
     NO_AGENT,
+    HELD_BACK,  # out of hours, under maintenance, solved or on the line with us meanwhile
     "failed",
     UNKNOWN,  # we died while it ran
 )
 """What an attempt may come to."""
 
 
+LONGEST = timedelta(days=1)
+"""No call lasts longer."""
 AGAIN = timedelta(seconds=60)
-"""Until a promise is looked at again for which no agent could be had."""
+"""Until a promise is looked at again that was not called after all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +116,9 @@ def begin(
     store: Store, promise: str, owner: str, system: str, now: datetime, most: int
 ) -> Attempt | None:
     """Begin an attempt: it holds the promise and the number from now on. None if somebody else
-    holds one of them, or if there is nothing (more) to be tried. `system` is the name of the
-    Asterisk, `most` are the calls that may be made. Raises StorageFailed."""
+    holds one of them, or if there is nothing (more) to be tried; a promise for which as many calls
+    have been made as may be is given up. `system` is the name of the Asterisk, `most` are the
+    calls that may be made. Raises StorageFailed."""
     from ivr.journal import call_id
 
     with store.write() as connection:
@@ -120,7 +127,11 @@ def begin(
         ).one_or_none()
         if found is None or found.state not in (OPEN, BROKEN) or found.next_at > now:
             return None
-        if found.tries >= most:
+        if found.tries >= most:  # fewer are allowed than before
+            reason = f"not reached in {found.tries} calls: no more are allowed"
+            given_up = update(promises).where(promises.c.id == promise)
+            connection.execute(given_up.values(state=GIVEN_UP, reason=reason))
+            tell_ticket(connection, Promise(**found._mapping), reason, now, "given_up")
             return None
         name = secrets.token_hex(8)
         channel = f"sansheng-callback-{name}"
@@ -144,10 +155,33 @@ def begin(
         return Attempt(**row)
 
 
-def dialling(store: Store, attempt: str, agent: str, now: datetime) -> bool:
-    """The person is about to be rung; from now on the attempt counts. False if it is over, or has
-    been dialled before: then nobody may be rung. Raises StorageFailed."""
+def on_the_line(connection: Connection, contact: str, now: datetime) -> bool:
+    """Whether this number is in a call with us, which is none of our own phones' legs."""
+    query = select(calls.c.caller).where(
+        calls.c.ended_at.is_(None), calls.c.leg_of == "", calls.c.offered_at > now - LONGEST
+    )
+    return any(normal(caller) == contact for caller in connection.execute(query).scalars())
+
+
+def dialling(
+    store: Store, attempt: str, agent: str, now: datetime, may: Callable[[], bool] = lambda: True
+) -> bool:
+    """The person is about to be rung; from now on the attempt counts. False if nobody may be rung:
+    it is over, has been dialled before, the line `may` not call any more, people have solved the
+    ticket meanwhile, or the person is on the line with us. Raises StorageFailed."""
     with store.write() as connection:
+        one = connection.execute(
+            select(promises.c.message_id, promises.c.contact)
+            .join(attempts, attempts.c.promise == promises.c.id)
+            .where(attempts.c.id == attempt)
+        ).one()
+        solved = select(tickets.c.id).where(
+            tickets.c.message_id == one.message_id, tickets.c.state.in_([DONE, CLOSED])
+        )
+        if connection.execute(solved).first() is not None:
+            return False
+        if on_the_line(connection, one.contact, now) or not may():
+            return False
         changed = connection.execute(
             update(attempts)
             .where(

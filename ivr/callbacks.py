@@ -67,7 +67,7 @@ class Callbacks:
     ) -> None:
         self._service, self._store, self._switchboard = service, database, switchboard
         self._clock, self._carrier, self._failing = service.clock, carrier, failing
-        self.caller = Caller(service, database, switchboard, carrier)
+        self.caller = Caller(service, database, switchboard, carrier, self.lines)
         self.dialler = self.caller.dialler
         self.owner = switchboard.agents.owner
 

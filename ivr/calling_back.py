@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +51,7 @@ log = structlog.get_logger("callbacks")
 
 class Caller:
     """Makes the attempts of one process. `carrier` is the endpoint by which calls go out, where a
-    line names none."""
+    line names none; `lines` gives the lines that may call at this moment."""
 
     def __init__(
         self,
@@ -59,9 +59,10 @@ class Caller:
         database: Store,
         switchboard: Switchboard,
         carrier: str,
+        lines: Callable[[], Collection[str]],
     ) -> None:
         self._service, self._store, self.switchboard = service, database, switchboard
-        self._clock, self._carrier = service.clock, carrier
+        self._clock, self._carrier, self._lines = service.clock, carrier, lines
         self.dialler = Dialler(service)
         self.owner = switchboard.agents.owner
         self.running: dict[str, Running] = {}
@@ -172,6 +173,8 @@ class Caller:
             up = connection.execute(
                 select(calls.c.id).where(calls.c.id == of, calls.c.ended_at.is_(None))
             ).scalar()
+            if up is None and found is not None:
+                up = attempts.on_the_line(connection, found.contact, now) or None
         if up is not None:  # whoever is to be called back is still on the line with us
             agents.postpone(place, now + SOON)
             return None
@@ -185,7 +188,12 @@ class Caller:
         system, most = self._service.system, rules.attempts
         attempt = attempts.begin(self._store, promise.id, self.owner, system, now, most)
         if attempt is None:
-            agents.postpone(place, now + SOON)
+            with self._store.read() as connection:
+                found = connection.execute(select(rows).where(rows.c.place == place)).one()
+            if found.state == promises.GIVEN_UP:
+                agents.drop_place(place)
+            else:
+                agents.postpone(place, now + SOON)
             return None
         return attempt, promise
 
@@ -209,12 +217,16 @@ class Caller:
             if not one.news.empty():
                 return attempts.NO_AGENT, 0.0
             if not await self._clock.in_executor(
-                attempts.dialling, self._store, one.attempt.id, agent, now
+                attempts.dialling, self._store, one.attempt.id, agent, now, lambda: self._may(one)
             ):
-                return "", 0.0
+                return attempts.HELD_BACK, 0.0
         if not one.news.empty():
             return attempts.NO_AGENT, 0.0
         return await self._dial(one)
+
+    def _may(self, one: Running) -> bool:
+        """Whether its line may still call at this moment."""
+        return one.line.name in self._lines()
 
     async def _dial(self, one: Running) -> tuple[str, float]:
         attempt, rules, sounds = one.attempt, one.rules, self._service.sounds

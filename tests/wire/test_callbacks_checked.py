@@ -10,12 +10,12 @@ import pytest
 from promised import EVERY, MONDAY, PERSON, Office, person, who_does
 from sqlalchemy import text
 
-from ivr import attempts, promises, tables
+from ivr import attempts, promises, tables, tickets
 from ivr.clock import VirtualClock
 from ivr.fake_phones import FakePhone
 from ivr.hotlines import Hotlines
 from ivr.promises import listed
-from ivr.store import Store
+from ivr.store import Call, Store, write_rows
 
 pytestmark = pytest.mark.usefixtures("service_logs")
 HELLO = ("callback.hello", "1")
@@ -97,3 +97,67 @@ async def test_what_is_broken_is_said_although_an_attempt_cannot_be_seen_to(
         event = ("UserEvent", "SanshengPromise")
         told = [dict(row)["What"] for row in one.fake.ami.actions if event in row]
         assert told == ["due_soon", "broken"]
+
+
+async def rung(one: Office) -> None:
+    """Time goes on until the agent is rung for the promise."""
+    await one.clock.run(lambda: bool(one.calls_to("801")), limit=60)
+
+
+async def test_nobody_is_rung_whose_line_has_closed_while_the_agent_heard_the_note(
+    lines: Hotlines, store: Store, clock: VirtualClock
+) -> None:
+    async with office(lines, store, clock, agent=who_does("accept", after=15.0)) as one:
+        one.leave()
+        await rung(one)
+        one.service.maintenance.add("xjca")
+        await clock.run(lambda: bool(one.attempts and one.attempts[0].ended_at), limit=60)
+        assert (one.attempts[0].result, one.promise.tries) == ("held_back", 0)
+        await one.quiet(120)
+        assert one.calls_to() == []
+        one.service.maintenance.discard("xjca")
+        await one.until("kept", limit=120)
+
+
+async def test_nobody_is_rung_whose_ticket_people_solve_while_the_agent_is_rung(
+    lines: Hotlines, store: Store, clock: VirtualClock
+) -> None:
+    async with office(lines, store, clock, agent=who_does("accept", after=15.0)) as one:
+        one.leave()
+        await rung(one)
+        with store.read() as connection:
+            ticket = tickets.of_message(connection, one.promise.message_id)
+        tickets.take(store, ticket, "802", clock.utc())
+        tickets.change(store, ticket, "done", "802", clock.utc(), "I rang her")
+        await one.until("kept", limit=120)
+        assert one.calls_to() == []
+
+
+@pytest.mark.parametrize("leg_of", ["", "fake-1.1"])
+async def test_nobody_is_rung_who_is_on_the_line_with_us_in_another_call(
+    lines: Hotlines, store: Store, clock: VirtualClock, leg_of: str
+) -> None:
+    async with office(lines, store, clock) as one:
+        one.leave()
+        now = clock.utc()
+        other = Call("fake-9.9", "fake", "9.9", "xjca", "1001", PERSON, now, leg_of=leg_of)
+        with store.write() as connection:
+            write_rows(connection, Call, [other])
+        await one.quiet(90)
+        assert len(one.calls_to()) == (1 if leg_of else 0)
+
+
+async def test_a_promise_with_more_calls_than_are_allowed_now_is_given_up_and_said(
+    lines: Hotlines, store: Store, clock: VirtualClock
+) -> None:
+    async with office(lines, store, clock) as one:
+        one.leave()
+        set_promises(store, tries=3)
+        await one.until("given_up", limit=60)
+        await one.quiet(10)
+        assert one.calls_to("801") == []
+        event = ("UserEvent", "SanshengPromise")
+        told = [dict(row)["What"] for row in one.fake.ami.actions if event in row]
+        assert told == ["given_up"]
+        with store.read() as connection:
+            assert connection.execute(tables.places.select()).all() == []
