@@ -168,6 +168,7 @@ exten => after,1,Set(TIMEOUT(absolute)=30)
 exten => T,1,Goto(after,1)
 [sansheng-feature]
 exten => s,1,AGI(agi://10.0.0.1:9/feature,${ARG1})
+ same => n,StopMusicOnHold()
  same => n,Set(TIMEOUT(absolute)=7200)
  same => n,Return()
 [sansheng-agents]
