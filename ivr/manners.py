@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from ivr.actions import (
     Action,
+    Bridge,
     Foreground,
     HangUp,
     JoinLine,
@@ -212,6 +213,8 @@ class HeardOutFirst(Monitor):
             case Voice() if not self.waiting:
                 self.speaking = True
             case HeardOut() | Key() | HungUp() | Recorded() | Silence() | EndAsked():
+                self.speaking = False
+            case Bridge():
                 self.speaking = False
             case Say(prompt=prompt) if prompt in SIGNS:
                 self.waiting = False

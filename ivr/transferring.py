@@ -5,6 +5,7 @@ Rules this module keeps:
 - The caller hears from us every `every` seconds, from start to start, from the moment the wait
   begins until somebody talks to them: also while a phone rings and while an agent hears the note.
 - Nobody is interrupted, not even we: a prompt that has begun is ended before the two are bridged.
+  A caller who talks on over it is heard by the agent then, who is not kept waiting in silence.
 - The caller may leave contact by key at any moment, and keeps the place in the line for it.
 - What is held (timers, the place in the line, an agent claimed, a phone that rings) is given back
   exactly once, whichever way the wait ends. An agent who has accepted is handed on to `bridge`
@@ -100,7 +101,8 @@ class Survey(Activity):
 class TransferMemory(Memory):
     """`line`, `limit`, `sign` and `ring` are the ids of what is held; `agent` is the staff number
     of the agent who is claimed. `tries` counts the phones rung. `quiet`: nothing is being said,
-    by us or by the caller; `spoke`: the caller began to speak over what we say. `told` is the
+    by us or by the caller; `spoke`: the caller began to speak over what we say, `hearing`: and is
+    heard out now. `told` is the
     position the caller was told last. `result` is what this wait has come to, `overdue`
     whether it has lasted for as long as a wait may, `handed` whether the agent is the next
     state's."""
@@ -113,6 +115,7 @@ class TransferMemory(Memory):
     tries: int = 0
     quiet: bool = False
     spoke: bool = False
+    hearing: bool = False
     told: str = ""
     result: str = ""
     overdue: bool = False
@@ -154,11 +157,11 @@ class Transfer(Activity):
 
     def handle(self, turn: Turn, memory: TransferMemory, event: Event) -> Memory:
         match event:
-            case Said() | Unplayable() if memory.spoke:
+            case Said() | Unplayable() if memory.spoke and memory.result != ACCEPTED:
                 turn.hear_out()
-                return replace(memory, spoke=False)
+                return replace(memory, spoke=False, hearing=True)
             case Said() | Unplayable() | HeardOut():
-                memory = replace(memory, quiet=True)
+                memory = replace(memory, quiet=True, spoke=False, hearing=False)
                 if not self._due(memory):
                     turn.music(self.music)
                 return self._go_on(turn, memory)
@@ -177,7 +180,8 @@ class Transfer(Activity):
             case AgentAnswered():
                 pass
             case AgentAccepted():
-                return self._go_on(turn, replace(memory, result=ACCEPTED))
+                quiet = memory.quiet or memory.hearing
+                return self._go_on(turn, replace(memory, result=ACCEPTED, quiet=quiet))
             case AgentFailed(reason=reason):
                 return self._failed(turn, memory, reason)
             case AgentGone(agent=agent) if agent == memory.agent:
@@ -216,7 +220,7 @@ class Transfer(Activity):
         turn.cancel_timer(memory.sign)
         turn.say(prompt, voice=False)
         sign = turn.set_timer("sign_of_life", self.every)
-        return replace(memory, sign=sign, quiet=False, spoke=False, told=told)
+        return replace(memory, sign=sign, quiet=False, spoke=False, hearing=False, told=told)
 
     def _ring(self, turn: Turn, memory: TransferMemory, agent: str) -> TransferMemory:
         if memory.agent or memory.result:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ivr import etiquette
-from ivr.actions import HangUp, Listen, LookUp, Music, Note, Say
+from ivr.actions import Bridge, HangUp, Listen, LookUp, Music, Note, Say
 from ivr.etiquette import marks
 from ivr.events import (
     Answered,
@@ -239,6 +239,11 @@ def test_a_prompt_that_ends_does_not_end_the_callers_voice(xjca):
 def test_a_prompt_after_the_caller_was_heard_out_keeps_it(xjca):
     heard = (say("menu"), Voice(), 3, HeardOut(1), say("menu.speech"))
     assert verdicts(etiquette.HeardOutFirst, xjca, *heard) == []
+
+
+def test_a_caller_who_talks_on_to_an_agent_is_not_talked_over_by_us(xjca):
+    joined = (say("transfer.begin"), Voice(), 3, Bridge(1, 2), 60, say("closing.anything_else"))
+    assert verdicts(etiquette.HeardOutFirst, xjca, *joined) == []
 
 
 @pytest.mark.parametrize(

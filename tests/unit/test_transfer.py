@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from talk import Talk, line
 
-from ivr import actions, events
+from ivr import actions, dialplan, events
 from ivr.actions import (
     Action,
     CancelRing,
@@ -271,12 +271,36 @@ def test_what_is_being_said_when_the_agent_accepts_is_said_to_its_end(waiting):
     assert waiting.wants[-1] == actions.Bridge(waiting.foreground, waiting.ring)
 
 
-def test_a_caller_who_speaks_is_heard_out_before_the_agent_is_there(waiting):
+def test_a_caller_who_speaks_over_a_prompt_is_heard_out(waiting):
     waiting.claimed().fires("sign_of_life").tell(Voice())
-    waiting.accepted().said()
+    waiting.said()
     assert isinstance(waiting.wants[-1], actions.HearOut)
     waiting.tell(HeardOut(waiting.foreground))
-    assert waiting.where == "talking"
+    assert isinstance(waiting.wants[-1], Music)
+
+
+def test_an_agent_who_has_accepted_hears_the_rest_themselves(waiting):
+    """An agent who waits in silence is hung up by the switch after a while."""
+    waiting.claimed().fires("sign_of_life").tell(Voice())
+    waiting.accepted()
+    assert waiting.where == "waiting"
+    waiting.said()
+    assert waiting.wants[-1] == actions.Bridge(waiting.foreground, waiting.ring)
+
+
+def test_and_so_does_one_who_accepts_while_the_caller_is_heard_out(waiting):
+    waiting.claimed().fires("sign_of_life").tell(Voice())
+    waiting.said()
+    waiting.accepted()
+    assert waiting.wants[-1] == actions.Bridge(waiting.foreground, waiting.ring)
+
+
+def test_an_agent_who_accepts_waits_for_the_longest_of_our_prompts_at_most(lines):
+    slots = {"ahead": "57", "minutes": "57"}
+    for name, shipped in lines.lines.items():
+        wait = shipped.flows["transfer"].states["waiting"].activity
+        longest = max(lines.library.seconds(name, prompt, slots) for prompt in wait.prompts())
+        assert longest + 2.0 < dialplan.BRIDGE
 
 
 # ---------------------------------------------------------------- accepted
