@@ -252,7 +252,11 @@ class Bridge(Activity):
     # -- the end
 
     def _over(self, turn: Turn, memory: BridgeMemory, event: BridgeOver) -> BridgeMemory:
-        turn.forget(memory.leg)
+        if event.reason == "failed":
+            # the two were never joined, so nobody else hangs this agent up
+            turn.cancel_ring(memory.leg)
+        else:
+            turn.forget(memory.leg)
         turn.set("talked", str(round(event.talked)))
         if memory.agent:
             turn.release(memory.agent, "failed" if event.reason == "failed" else "talked")

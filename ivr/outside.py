@@ -296,9 +296,11 @@ class Outside:
         return replace(self, legs=legs)
 
     def _over(self, reason: str) -> Outside:
-        """The conversation is over, and the agent is on the phone no more."""
+        """The conversation is over, and the agent is on the phone no more; but who was never joined
+        with the caller still waits there."""
+        stage = "accepted" if reason == "failed" else "gone"
         legs = tuple(
-            replace(leg, stage="gone") if leg.stage == "bridged" else leg for leg in self.legs
+            replace(leg, stage=stage) if leg.stage == "bridged" else leg for leg in self.legs
         )
         served = self.served or reason == "agent"
         return replace(

@@ -118,9 +118,14 @@ def test_the_end_of_the_conversation_alone_says_as_much(talk):
     assert talk.call.leg == 0
 
 
-def test_a_conversation_that_never_began_is_told_to_the_flow(talk):
+def test_a_conversation_that_never_began_is_told_to_the_flow_and_the_agent_is_hung_up(talk):
     talk.over("failed", 0.0)
     assert talk.where == "failed"
+    assert talk.people == [CancelRing(talk.leg), Release("801", "failed")]
+
+
+def test_and_nobody_is_hung_up_who_is_gone_already(talk):
+    talk.tell(AgentGone("801")).over("failed", 0.0)
     assert talk.people == [Release("801", "failed")]
 
 
