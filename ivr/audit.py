@@ -238,9 +238,8 @@ def _guards(connection: Connection) -> Iterator[Finding]:
             " WHERE t.tgenabled IN ('O', 'A') AND NOT t.tgisinternal"
         )
         fires = {(_plain(row[0]), row[1]) for row in connection.exec_driver_sql(query)}
-        bodies = dict(
-            found.groups() for sql in made.POSTGRESQL_GUARDS if (found := _FUNCTION.match(sql))
-        )
+        made_of = map(_FUNCTION.match, made.POSTGRESQL_GUARDS)
+        bodies = {found[1]: found[2] for found in made_of if found}
         guards = [sql for sql in made.POSTGRESQL_GUARDS if _TRIGGER.match(sql)]
         lost = [sql for sql in guards if (_plain(sql), bodies[_calls(sql)]) not in fires]
     for sql in lost:

@@ -84,6 +84,13 @@ def head(connection: Connection) -> Head:
     return Head(row.length, row.hash)
 
 
+def lock(connection: Connection) -> Head:
+    """Wait until nobody else writes history, and keep others waiting until this transaction ends;
+    returns the head. Whoever decides by what a ticket is now does this first."""
+    row = connection.execute(select(ticket_head).with_for_update()).one()
+    return Head(row.length, row.hash)
+
+
 def append(
     connection: Connection,
     ticket: str,
@@ -99,7 +106,7 @@ def append(
     here, from the number of its row, and `ticket` is ignored then. To be called in a write
     transaction.
     """
-    before = connection.execute(select(ticket_head).with_for_update()).one()
+    before = lock(connection)
     seq = before.length + 1
     ticket = f"T{seq}" if what == OPENED else ticket
     told = {

@@ -23,6 +23,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import or_, select, update
 
+from ivr.chain import lock
 from ivr.directory import normal
 from ivr.messages import call_named, message_id
 from ivr.spool import NAME, SLICE, Spool
@@ -182,6 +183,7 @@ class Intake:
     def _learn(self, unknown: str, message: Message) -> None:
         """A message taken in before its note was found gets what the note says."""
         with self._spool.store.write() as connection:
+            lock(connection)  # as who changes a ticket: first the history, then the message
             changed = connection.execute(
                 update(messages)
                 .where(messages.c.source_key == unknown)

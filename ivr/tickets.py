@@ -26,7 +26,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, select, update
 
-from ivr.chain import OPENED, append
+from ivr.chain import OPENED, append, lock
 from ivr.hours import Hours
 from ivr.store import Message, Store
 from ivr.tables import messages, ticket_history, tickets
@@ -48,6 +48,9 @@ BEFORE: Mapping[str, tuple[str, ...]] = {
 
 REMARKS = ("remark", "follow_up", "report")
 """What may be added to a ticket: a remark (备注), a follow-up call (回访), a report (书面报告)."""
+
+LEARNED = "learned"
+"""What the history says when a ticket's message is known better."""
 
 NEEDED: Mapping[str, tuple[str, ...]] = {"very_serious": ("follow_up", "report")}
 """What a ticket of this grade must have before it is closed (CCB-7)."""
@@ -169,13 +172,26 @@ def _by_rule(message: Message, terms: Terms) -> dict[str, Any]:
 
 
 def learn(connection: Connection, message: Message, terms: Terms, at: datetime) -> None:
-    """A message that was taken in without its caller is known better now; so is its ticket."""
-    found = connection.execute(
-        select(tickets.c.id).where(tickets.c.message_id == message.id)
-    ).scalar()
-    if found is not None:
-        changes = {**_from(message), **_by_rule(message, terms)}
-        append(connection, found, "learned", message.source, at, changes)
+    """A message that was taken in without its caller is known better now; so is its ticket. What
+    people have set since stays as they set it."""
+    found = of_message(connection, message.id)
+    if not found:
+        return
+    lock(connection)
+    by_us = (OPENED, LEARNED)
+    steps = select(ticket_history.c.data).where(
+        ticket_history.c.ticket == found, ticket_history.c.what.not_in(by_us)
+    )
+    by_hand = {name for data in connection.execute(steps).scalars() for name in _set(data)}
+    changes = {**_from(message), **_by_rule(message, terms)}
+    kept = {name: value for name, value in changes.items() if name not in by_hand}
+    append(connection, found, LEARNED, message.source, at, kept)
+
+
+def _set(data: str) -> Mapping[str, Any]:
+    """What a row of the history set."""
+    changes: Mapping[str, Any] = json.loads(data)["set"]
+    return changes
 
 
 def without(connection: Connection) -> list[Message]:
@@ -206,6 +222,7 @@ def change(
     Raises NoTicket, NotNow, StorageFailed.
     """
     with store.write() as connection:
+        lock(connection)
         found = _found(connection, ticket)
         if found.state not in BEFORE.get(state, ()):
             befores = ", ".join(BEFORE.get(state, ()))
@@ -245,6 +262,7 @@ def remark(
 def assign(store: Store, ticket: str, owner: str, who: str, at: datetime, text: str = "") -> None:
     """Give a ticket to another owner (转派); blocks. Raises NoTicket, NotNow, StorageFailed."""
     with store.write() as connection:
+        lock(connection)
         if _found(connection, ticket).state not in OPEN:
             raise NotNow(f"ticket {ticket} is no longer open: take it first")
         add(connection, ticket, "assigned", who, at, text, owner=owner)
