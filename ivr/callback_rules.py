@@ -67,11 +67,11 @@ def parse(hotline: Map) -> Rules:
     if through and (not isinstance(through, Text) or not _ENDPOINT.fullmatch(through)):
         what = f"'{through}' is no endpoint of the switch"
         fix = "use letters, digits, - and _, 32 at most"
-        problems.append(problem(through, "F651", what, fix))
+        problems.append(problem(through, "F661", what, fix))
     shows = at.get("shows", own[0] if own else "")
     if shows not in own:
         what = f"'{shows}' is no number of this line, and no other may be shown"
-        problems.append(problem(shows, "F652", what, f"use one of {', '.join(own)}"))
+        problems.append(problem(shows, "F662", what, f"use one of {', '.join(own)}"))
     reader = _Reader(at, problems)
     rules = Rules(
         through=str(through),
