@@ -179,19 +179,22 @@ class Agents:
         staff_number: str,
         joined_at: datetime,
         not_before: datetime | None = None,
+        avoid: str = "",
     ) -> None:
-        """A place for a call-back that has none in the line. One of this ticket that is there
-        already stays as it is."""
+        """A place for a call-back that has none in the line, for anybody but `avoid`. One of this
+        ticket that is there already stays as it is."""
         place = Place(
             ticket, hotline, department, joined_at, staff_number, "callback", ticket=ticket
         )
+        place = replace(place, not_before=not_before, avoid=avoid)
         with self._lock, self._write() as connection:
-            insert_new(connection, places, [rows.place_row(replace(place, not_before=not_before))])
+            insert_new(connection, places, [rows.place_row(place)])
 
-    def postpone(self, ticket: str, until: datetime) -> bool:
-        """The call-back is not to be tried before `until`; its place is kept. False if it has
-        none."""
-        values = {"owner": None, "call_id": None, "not_before": until}
+    def postpone(self, ticket: str, until: datetime, avoid: str = "") -> bool:
+        """The call-back is not to be tried before `until`, nor ever by `avoid`; its place is kept.
+        False if it has none."""
+        values: dict[str, Any] = {"owner": None, "call_id": None, "not_before": until}
+        values |= {"avoid": avoid} if avoid else {}
         mine = places.c.ticket == ticket
         return self._change_place(update(places).where(mine).values(**values), ticket)
 

@@ -113,12 +113,18 @@ def unplaced(
 
 
 def begin(
-    store: Store, promise: str, owner: str, system: str, now: datetime, most: int
+    store: Store,
+    promise: str,
+    owner: str,
+    system: str,
+    now: datetime,
+    most: int,
+    name: str = "",
 ) -> Attempt | None:
     """Begin an attempt: it holds the promise and the number from now on. None if somebody else
     holds one of them, or if there is nothing (more) to be tried; a promise for which as many calls
     have been made as may be is given up. `system` is the name of the Asterisk, `most` are the
-    calls that may be made. Raises StorageFailed."""
+    calls that may be made, `name` is the attempt's id to be. Raises StorageFailed."""
     from ivr.journal import call_id
 
     with store.write() as connection:
@@ -133,7 +139,7 @@ def begin(
             connection.execute(given_up.values(state=GIVEN_UP, reason=reason))
             tell_ticket(connection, Promise(**found._mapping), reason, now, "given_up")
             return None
-        name = secrets.token_hex(8)
+        name = name or secrets.token_hex(8)
         channel = f"sansheng-callback-{name}"
         row: dict[str, Any] = {
             "id": name,

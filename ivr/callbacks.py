@@ -28,6 +28,7 @@ from ivr import attempts, promise_news, promises
 from ivr.attempts import Attempt
 from ivr.calling_back import Caller, result_of
 from ivr.floor import DEAD
+from ivr.journal import call_id
 from ivr.manager import ManagerError
 from ivr.promises import Promise
 from ivr.store import StorageFailed, Store
@@ -136,10 +137,10 @@ class Callbacks:
             self._switchboard.look()
 
     def _see(self, now: datetime, allowed: tuple[str, ...]) -> Seen:
-        database, ours = self._store, self.caller.running
+        database = self._store
         promises.passed(database, now)
         return Seen(
-            running=[one for one in attempts.running(database) if one.id not in ours],
+            running=[one for one in attempts.running(database) if not self.caller.makes(one)],
             answered=promises.answered(database, now),
             waiting=self._line_up(allowed),
         )
@@ -197,6 +198,8 @@ class Callbacks:
 
     async def _recover(self, attempt: Attempt) -> None:
         """An attempt of a process that has died, or one that was left alone."""
+        if self.caller.makes(attempt):
+            return  # begun just now, by us
         if attempt.owner != self.owner:
             if not await self._clock.in_executor(self._take_over, attempt):
                 return
@@ -209,6 +212,11 @@ class Callbacks:
         await self.caller.end(attempt, result, talked)
 
     def _take_over(self, attempt: Attempt) -> bool:
+        """Make an attempt of a process that died one of ours: if our Asterisk has its call, if
+        any, or it is so old that none can be left."""
+        old = attempt.made_at < self._clock.utc() - attempts.LONGEST
+        if attempt.call_id != call_id(self._service.system, attempt.channel_id) and not old:
+            return False
         with self._store.read() as connection:
             query = select(owners.c.seen_at).where(owners.c.name == attempt.owner)
             seen = connection.execute(query).scalar()

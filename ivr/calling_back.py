@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import secrets
 from collections.abc import Callable, Collection, Coroutine
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -66,7 +67,12 @@ class Caller:
         self.dialler = Dialler(service)
         self.owner = switchboard.agents.owner
         self.running: dict[str, Running] = {}
+        self._beginning: set[str] = set()
         self.tasks: set[asyncio.Task[None]] = set()
+
+    def makes(self, attempt: Attempt) -> bool:
+        """Whether this process makes this attempt now."""
+        return attempt.id in self.running or attempt.id in self._beginning
 
     async def end(self, attempt: Attempt, result: str, talked: float) -> None:
         """An attempt is over. Raises StorageFailed."""
@@ -112,8 +118,13 @@ class Caller:
 
     async def _make(self, claim: Claim) -> None:
         """One attempt, from the claim to its end."""
-        with self._clock.busy("a call-back begins"):
-            running = await self._begin(claim)
+        name = secrets.token_hex(8)
+        self._beginning.add(name)  # known as ours before it is a row that others may find
+        try:
+            with self._clock.busy("a call-back begins"):
+                running = await self._begin(claim, name)
+        finally:
+            self._beginning.discard(name)
         if running is None:
             return
         try:
@@ -130,13 +141,13 @@ class Caller:
         finally:
             del self.running[running.attempt.id]  # what is not ended now is looked at again
 
-    async def _begin(self, claim: Claim) -> Running | None:
+    async def _begin(self, claim: Claim, name: str) -> Running | None:
         line = self._service.hotlines.lines.get(claim.hotline)
         rules = self._service.hotlines.callbacks.get(claim.hotline)
         begun = None
         try:
             if line is not None and rules is not None:
-                begun = await self._clock.in_executor(self._begun, claim, rules)
+                begun = await self._clock.in_executor(self._begun, claim, rules, name)
         finally:
             if begun is None:
                 pseudo = self._pseudo(claim, "", "")
@@ -159,7 +170,7 @@ class Caller:
         now = self._clock.utc()
         return store.Call(claim.call_id, system, channel_id, claim.hotline, "", contact, now)
 
-    def _begun(self, claim: Claim, rules: Rules) -> tuple[Attempt, Promise] | None:
+    def _begun(self, claim: Claim, rules: Rules, name: str) -> tuple[Attempt, Promise] | None:
         """Begin an attempt for a place; None if its promise is not to be tried now."""
         now, agents = self._clock.utc(), self.switchboard.agents
         place = str(claim.ticket)
@@ -185,8 +196,13 @@ class Caller:
         if promise.state not in (promises.OPEN, promises.BROKEN) or promise.next_at > now:
             self._place_after(promise)
             return None
+        with self._store.read() as connection:
+            avoid = promises.complained_of(connection, promise.message_id)
+        if avoid == claim.staff_number:  # the place is one that the caller left, for anybody
+            agents.postpone(place, now, avoid)
+            return None
         system, most = self._service.system, rules.attempts
-        attempt = attempts.begin(self._store, promise.id, self.owner, system, now, most)
+        attempt = attempts.begin(self._store, promise.id, self.owner, system, now, most, name)
         if attempt is None:
             with self._store.read() as connection:
                 found = connection.execute(select(rows).where(rows.c.place == place)).one()

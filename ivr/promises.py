@@ -215,6 +215,13 @@ def settle(store: Store, promise: str, state: str, who: str, reason: str, now: d
         tell_ticket(connection, one, reason or state, now, f"promise_{state}", who)
 
 
+def complained_of(connection: Connection, message: str) -> str:
+    """The staff number of the agent of whom this message complains: whoever is called back for it
+    must not be called by them. Empty if there is none."""
+    query = select(ticket_rows.c.staff_number).where(ticket_rows.c.message_id == message)
+    return str(connection.execute(query).scalar() or "")
+
+
 def tell_ticket(
     connection: Connection,
     one: Promise,

@@ -240,16 +240,21 @@ class Office:
     # -- what happened before, and what came of it
 
     def leave(
-        self, number: int = 1, contact: str = PERSON, kind: str = "message", hotline: str = "xjca"
+        self,
+        number: int = 1,
+        contact: str = PERSON,
+        kind: str = "message",
+        hotline: str = "xjca",
+        about: str = "",
     ) -> Kept:
-        """A caller has left a message, and was promised an answer."""
+        """A caller has left a message, about this agent, and was promised an answer."""
         line = self.lines.lines[hotline]
         now = self.clock.utc()
         call = Call(f"fake-1.{number}", "fake", f"1.{number}", hotline, "1001", contact, now)
         call = Call(**{name: getattr(call, name) for name in call.__slots__} | {"ended_at": now})
         with self.store.write() as connection:
             write_rows(connection, Call, [call])
-        wish = Keep(9, kind, (("contact", contact),), "24 h")
+        wish = Keep(9, kind, (("contact", contact), ("staff_number", about)), "24 h")
         hours = parse(line.document)
         return keep(self.store, call, wish, hours, now, line.tickets, tuple(line.numbers))
 

@@ -161,3 +161,44 @@ async def test_a_promise_with_more_calls_than_are_allowed_now_is_given_up_and_sa
         assert told == ["given_up"]
         with store.read() as connection:
             assert connection.execute(tables.places.select()).all() == []
+
+
+async def test_an_attempt_that_we_make_is_never_taken_for_one_that_nobody_makes(
+    lines: Hotlines, store: Store, clock: VirtualClock
+) -> None:
+    async with office(lines, store, clock) as one:
+        one.leave()
+        await rung(one)
+        await one.callbacks._recover(one.attempts[0])  # as a look that began before it did
+        await one.until("kept", limit=120)
+        assert len(one.attempts) == 1
+
+
+@pytest.mark.parametrize("system", ["fake", "another"])
+async def test_only_attempts_of_our_own_asterisk_are_taken_over(
+    lines: Hotlines, store: Store, clock: VirtualClock, system: str
+) -> None:
+    async with office(lines, store, clock) as one:
+        one.people.agents.set_busy("801", "test", clock.utc())
+        one.leave()
+        assert attempts.begin(store, one.promise.id, "a dead one", system, clock.utc(), 3)
+        await one.quiet(30)
+        assert (one.attempts[0].ended_at is not None) == (system == "fake")
+
+
+@pytest.mark.parametrize("placed", [False, True])
+async def test_the_agent_complained_of_is_never_the_one_who_calls_back(
+    lines: Hotlines, store: Store, clock: VirtualClock, placed: bool
+) -> None:
+    people = {"801": who_does("accept"), "802": who_does("accept"), PERSON: person(HELLO)}
+    async with Office(lines, store, clock, people) as one:
+        one.leave(kind="agent_complaint", about="801")
+        if placed:  # a place that the caller left, for whoever is free
+            made = one.promise
+            one.people.agents.keep_place(made.place, made.hotline, "service", "", made.made_at)
+        await one.quiet(60)
+        assert one.calls_to("801") == []
+        one.people.agents.set_ready("802", "test", clock.utc())
+        await one.until("kept", limit=120)
+        assert one.calls_to("801") == []
+        assert one.attempts[0].agent == "802"
