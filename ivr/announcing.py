@@ -36,6 +36,7 @@ from ivr.flow import Line
 from ivr.manager import ManagerError
 from ivr.store import StorageFailed, Store, insert_new
 from ivr.tables import ticket_announcements as rows
+from ivr.tables import tickets as work
 from ivr.ticket_rules import Rules, Webhook
 from ivr.tickets import Ticket
 from ivr.webhook import Sender
@@ -194,7 +195,7 @@ class Announcer:
         if not due:
             return []
         with self._store.read() as connection:
-            known = _known(connection, now)
+            known = _known(connection, before, now)
         claimed = []
         for one, threshold in due:
             if (one.id, threshold) in known:
@@ -277,10 +278,16 @@ class Announcer:
             )
 
 
-def _known(connection: Connection, now: datetime) -> set[tuple[str, str]]:
-    """What has been said, or is being said."""
-    query = select(rows.c.ticket, rows.c.threshold).where(
-        or_(rows.c.told_at.is_not(None), rows.c.claimed_at > now - LEASE)
+def _known(connection: Connection, before: datetime, now: datetime) -> set[tuple[str, str]]:
+    """What has been said, or is being said, of tickets that are open and due before a time."""
+    query = (
+        select(rows.c.ticket, rows.c.threshold)
+        .join(work, work.c.id == rows.c.ticket)
+        .where(
+            work.c.state.in_(tickets.OPEN),
+            work.c.due_at <= before,
+            or_(rows.c.told_at.is_not(None), rows.c.claimed_at > now - LEASE),
+        )
     )
     return {(row.ticket, row.threshold) for row in connection.execute(query)}
 

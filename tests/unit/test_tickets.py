@@ -742,6 +742,22 @@ def test_a_witness_writes_each_head_down_once_and_survives_a_line_cut_short(
     assert Witness.of(tmp_path, "postgresql://me:secret@h/y").path != server.path
 
 
+def test_a_witness_reads_only_the_end_of_its_file(tmp_path: Path) -> None:
+    witness = Witness(tmp_path / "x.heads")
+    assert witness.last() is None
+    known = [Head(n, f"{n:064x}") for n in range(1, 61)]
+    witness.path.write_text("".join(f"\n{one}\n" for one in known))
+    assert witness.last() == known[-1]
+    assert not witness.note(known[-1])
+    with witness.path.open("r+b") as file:
+        file.write(b"\xff" * 100)  # what is long past is not looked at
+        file.seek(0, 2)
+        file.write(b"\n61:00")  # cut short by a crash
+    assert witness.last() == known[-1]
+    assert witness.note(Head(61, "1" * 64))
+    assert witness.last() == Head(61, "1" * 64)
+
+
 def test_ten_thousand_rows_are_read_in_seconds(sqlite_store: Store) -> None:
     name = left(sqlite_store)
     with sqlite_store.write() as connection:

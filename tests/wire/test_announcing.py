@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 
 from ivr import tickets
 from ivr.actions import Keep
-from ivr.announcing import LEASE, TRIES, Announcer
+from ivr.announcing import LEASE, TRIES, Announcer, _known
 from ivr.chain import Witness
 from ivr.clock import SystemClock, VirtualClock
 from ivr.fake import FakeAsterisk
@@ -403,3 +403,19 @@ async def test_a_head_that_cannot_be_written_down_keeps_no_ticket_from_being_ann
     assert told(logs) == [("a ticket is overdue", "T1")]
     failed = [one["head"] for one in logs if "could not be written down" in one["event"]]
     assert [head.split(":")[0] for head in failed] == ["1", "2"]  # each head once
+
+
+async def test_a_look_does_not_read_what_was_announced_of_tickets_that_are_done(
+    store: Store, clock: VirtualClock, lines: Hotlines
+) -> None:
+    of = lines_with(lines)
+    for number in range(3):
+        left(store, of, START - timedelta(days=2), number)
+    async with announcing(store, clock, of):
+        await clock.run_for(60)
+    for name in ("T1", "T2"):
+        tickets.take(store, name, "801", START)
+        tickets.change(store, name, "done", "801", START)
+    now = clock.utc()
+    with store.read() as connection:
+        assert _known(connection, now, now) == {("T3", "overdue")}
