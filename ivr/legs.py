@@ -10,7 +10,9 @@ Rules this module keeps:
 - Reasons are Asterisk's own, as measured: busy (17), declined (21), not answered (19, after it
   rang), unreachable (no channel at all, or it never rang), dropped (picked up, and gone without a
   word). The two events that tell of it come in any order.
-- A leg that nothing is heard of (the manager is lost) fails by itself.
+- A leg that nothing is heard of (the manager is lost) fails by itself. One that is to end is hung
+  up until Asterisk knows of it no more, also when the manager is away meanwhile: a leg whose end
+  was missed is not kept for ever, and none is forgotten while it may still ring.
 - Who refuses, or presses nothing, is told of at once, while the agent still hears a short word; a
   phone is rung again only when it has been hung up.
 - Only the name of a phone from the line's own file becomes part of a dial string.
@@ -22,6 +24,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
@@ -56,6 +59,12 @@ SILENT = 5.0
 """How much longer than it may ring nothing is heard of a leg before it has failed."""
 AGAIN, TRIES = 0.1, 50
 """A phone can only be hung up once Asterisk has made its channel: how often that is tried."""
+RETRY, LOST = 1.0, 120.0
+"""How often a phone is hung up whose end is not heard of, and when it is given up."""
+LINGER = 10.0
+"""How long after its end was decided a leg may go on by itself: the agent hears a short word."""
+HELD = 30.0
+"""How long an agent is nobody else's, at most, whose phone may still ring."""
 CAUSES: Mapping[str, str] = {"17": "busy", "21": "refused", "3": "unreachable", "20": "unreachable"}
 """Why a phone was not picked up, by Asterisk's cause."""
 NO_ANSWER = frozenset({"18", "19"})
@@ -68,7 +77,8 @@ log = structlog.get_logger("legs")
 @dataclass(eq=False, slots=True)
 class Leg:
     """One phone that was rung for one caller (`call`). `told`: the caller's call knows what became
-    of it; `over`: Asterisk has no channel of it any more."""
+    of it; `over`: Asterisk has no channel of it any more; `hangs_up`: we are at it; `done`: the
+    call has given the agent back; `then`: what waits for the leg to be over."""
 
     uniqueid: str
     phone: str
@@ -83,9 +93,12 @@ class Leg:
     told: bool = False
     over: bool = False
     cancelled: bool = False
+    hangs_up: bool = False
     wait: int = dialplan.BRIDGE
     session: Session | None = None
     deadline: Timer | None = None
+    done: bool = False
+    then: Callable[[], None] | None = None
 
 
 class Legs:
@@ -127,8 +140,6 @@ class Legs:
             leg.wait = dialplan.CALLBACK  # the person is rung only when this agent has accepted
         self._by_name[leg.name] = self._by_id[leg.uniqueid] = leg
         self._dialled.add(f"PJSIP/{phone}")
-        silent = wish.seconds + SILENT
-        leg.deadline = self._service.clock.call_later(silent, lambda: self._silent(leg))
         self._service.spawn(self._originate(leg, display))
         return leg
 
@@ -145,7 +156,7 @@ class Legs:
             "CallerID": f'"{display}" <{caller}>',
             "Variable": [f"SANSHENG_LEG={leg.name}", f"SANSHENG_WAIT={leg.wait}"],
         }
-        bell = self._service.bell
+        bell, asked = self._service.bell, False
         try:
             await self._hung_up_before(leg)
             if leg.cancelled:
@@ -153,11 +164,17 @@ class Legs:
                 return
             if bell is None:
                 raise ManagerDown("there is no manager")
+            asked = bell.connected
+            silent = leg.wish.seconds + SILENT
+            leg.deadline = self._service.clock.call_later(silent, lambda: self._silent(leg))
             await bell.action("Originate", headers)
         except (ManagerDown, ManagerRefused) as error:
             log.error("a phone cannot be rung", phone=leg.phone, why=str(error))
             self._fail(leg, "failed")
-            self._gone(leg)
+            if asked and isinstance(error, ManagerDown):
+                self.cancel(leg)  # Asterisk may have heard it: it may ring
+            else:
+                self._gone(leg)
 
     async def _hung_up_before(self, leg: Leg) -> None:
         """This phone may still be in the last moments of the leg before."""
@@ -168,10 +185,11 @@ class Legs:
             await self._service.clock.sleep(AGAIN)
 
     def _silent(self, leg: Leg) -> None:
-        """Nothing was heard of a phone for longer than it may ring."""
-        if not leg.answered:
+        """Nothing was heard of a phone for longer than it may ring, or nothing more since it was
+        picked up."""
+        if leg.session is None:
             log.warning("nothing is heard of a phone that was rung", phone=leg.phone)
-            self._fail(leg, "failed")
+            self._fail(leg, "dropped" if leg.answered else "failed")
             self.cancel(leg)
 
     # -- what Asterisk says
@@ -281,6 +299,37 @@ class Legs:
             leg.told = True
             log.info("a phone was rung in vain", phone=leg.phone, reason=reason, call=leg.call.id)
             leg.post(AgentFailed(leg.wish.id, reason))
+        self._linger(leg)
+
+    def done(self, call: store.Call, agent: str, then: Callable[[], None]) -> None:
+        """The call has given this agent back: a leg that is still up is soon to end. What is to be
+        done `then` waits for a phone that was let go, since it may still ring; not for ever."""
+        for leg in list(self._by_id.values()):
+            if leg.call.id == call.id and leg.wish.agent == agent and not leg.over:
+                leg.done = True
+                if leg.cancelled and leg.then is None:
+                    leg.then = then
+                    self._service.clock.call_later(HELD, partial(self._then, leg))
+                    return
+                self._linger(leg)
+        then()
+
+    def _linger(self, leg: Leg) -> None:
+        """It ends by itself; that end may not be heard of."""
+        if not (leg.over or leg.cancelled):
+            self._quiet(leg)
+            leg.deadline = self._service.clock.call_later(LINGER, partial(self.cancel, leg))
+
+    def _then(self, leg: Leg) -> None:
+        then, leg.then = leg.then, None
+        if then is not None:
+            then()
+
+    def close(self) -> None:
+        """The service ends: what still waits for phones waits no more."""
+        for leg in list(self._by_id.values()):
+            self._quiet(leg)
+            self._then(leg)
 
     def _quiet(self, leg: Leg) -> None:
         if leg.deadline is not None:
@@ -295,33 +344,48 @@ class Legs:
         self._by_id.pop(leg.uniqueid, None)
         if not any(other.phone == leg.phone for other in self._by_id.values()):
             self._dialled.discard(f"PJSIP/{leg.phone}")
+        self._then(leg)
 
     def cancel(self, leg: Leg) -> None:
         """Let go of this phone: it stops ringing, or is hung up."""
-        leg.cancelled = True
         self._quiet(leg)
-        if not leg.over:
+        if not (leg.over or leg.hangs_up):
+            leg.hangs_up = True
             self._service.spawn(self._hang_up(leg))
+        leg.cancelled = True
 
     async def _hang_up(self, leg: Leg) -> None:
-        bell, clock = self._service.bell, self._service.clock
-        for _ in range(TRIES):
+        clock, tries = self._service.clock, 0
+        last, away = clock.now() + LOST, False
+        while not leg.over and clock.now() < last:
+            bell = self._service.bell
             try:
                 if bell is None:
                     raise ManagerDown("there is no manager")
                 await bell.action("Hangup", {"Channel": leg.uniqueid, "Cause": "16"})
-                return
             except ManagerRefused:
                 # there is no such channel: not yet, or not any more
-                if leg.over:
-                    return
+                tries += 1
+                if tries == TRIES or leg.rang or leg.answered:
+                    break
                 await clock.sleep(AGAIN)
             except ManagerDown as error:
-                log.warning("a phone cannot be hung up", phone=leg.phone, why=str(error))
+                if not away:
+                    log.warning("a phone cannot be hung up yet", phone=leg.phone, why=str(error))
+                away = True
                 if leg.session is not None:
                     leg.session.close()  # the dialplan hangs up
-                break
-        self._gone(leg)
+                await clock.sleep(RETRY)
+            else:
+                await self._over_within(leg, RETRY)
+        if not leg.over:
+            self._gone(leg)
+
+    async def _over_within(self, leg: Leg, seconds: float) -> None:
+        for _ in range(round(seconds / AGAIN)):
+            if leg.over:
+                return
+            await self._service.clock.sleep(AGAIN)
 
 
 def own_phone(channel: str) -> str:

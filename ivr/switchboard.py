@@ -170,7 +170,7 @@ class Switchboard:
             log.error("an agent is released who is not claimed", call=call.id, agent=wish.agent)
             return
         self._claims.pop(call.id, None)
-        self._give_back(claim, line, wish.outcome)
+        self.legs.done(call, wish.agent, partial(self._give_back, claim, line, wish.outcome))
 
     def channel_of(self, call: store.Call, leg: int) -> str:
         found = self._rung.get((call.id, leg))
@@ -194,7 +194,7 @@ class Switchboard:
         forgotten: list[str] = []
         for key in [key for key in self._rung if key[0] == call.id]:
             leg = self._rung.pop(key)
-            if not leg.over and (leg.accepted or not leg.told):
+            if not (leg.over or leg.done) and (leg.accepted or not leg.told):
                 forgotten.append(f"the phone {leg.phone}")
                 self.legs.cancel(leg)
         for name in [n for n, joined in self._places.items() if joined.call.id == call.id]:
@@ -317,6 +317,7 @@ class Switchboard:
         self._closed = True
         if self._next is not None:
             self._next.cancel()
+        self.legs.close()
         await self.settled()
         await self._notes.close()
 

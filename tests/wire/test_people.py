@@ -360,6 +360,74 @@ async def test_a_manager_cut_in_a_conversation_does_not_end_it(office):
         await one.holds_nothing()
 
 
+async def away(one: Office, seconds: float) -> None:
+    """The manager is away for so long."""
+    fake = one.world.fake
+    assert fake._server is not None
+    port = fake._server.sockets[0].getsockname()[1]
+    fake._server.close()
+    fake.ami.cut()
+    await one.clock.sleep(seconds)
+    await fake.listen("127.0.0.1", port)
+
+
+async def test_a_phone_that_rings_on_as_the_manager_is_away_is_hung_up_and_only_then_rung(office):
+    async with office(p801=[Ring(after=15.0, talks=30.0)]) as one:
+
+        def happened(caller: str, what: object) -> None:
+            if isinstance(what, actions.RingAgent) and caller == "13800000001":
+                one.clock.call_later(6.0, leaves)
+
+        def leaves() -> None:
+            one.world.service.spawn(away(one, 3.0))
+            one.stages[0].channel.hang_up()
+
+        one.on = happened
+        one.call(Caller("13800000001"))
+        one.call(Caller("13800000002"), at=2.0)
+        await one.until_all_is_over(2)
+        assert one.talks() == [("13800000002", "801")]
+        assert one.longest_silence() <= SIGN_OF_LIFE
+        one.troubled.clear()  # it could not be hung up at once
+        await one.holds_nothing()
+
+
+@pytest.mark.parametrize("then", [Ring(talks=30.0), Ring("no_answer")], ids=lambda r: r.does)
+async def test_a_leg_whose_end_was_missed_is_not_kept_and_not_in_the_way(office, then):
+    """Both callers are told right what became of the phone that was rung for them."""
+    async with office(p801=[Ring("refuse", hears=0.2), then, Ring(talks=30.0)]) as one:
+        reasons: list[tuple[str, str]] = []
+
+        def happened(caller: str, what: object) -> None:
+            if isinstance(what, events.AgentFailed):
+                reasons.append((caller, what.reason))
+                if len(reasons) == 1:
+                    one.world.service.spawn(away(one, 2.0))
+
+        one.on = happened
+        one.call(Caller("13800000001"))
+        one.call(Caller("13800000002"), at=2.0)
+        await one.until_all_is_over(2)
+        assert reasons[0] == ("13800000001", "refused")
+        assert {reason for _, reason in reasons[1:]} <= {"no_answer"}
+        assert one.talks()
+        await one.holds_nothing()
+
+
+async def test_an_agent_who_hangs_up_while_the_manager_is_away_is_not_rung_for_ever(office):
+    async with office(p801=[Ring(talks=30.0)]) as one:
+
+        def happened(caller: str, what: object) -> None:
+            if isinstance(what, actions.Bridge):
+                one.clock.call_later(29.0, lambda: one.world.service.spawn(away(one, 3.0)))
+
+        one.on = happened
+        one.call(Caller("13800000001"))
+        await one.until_all_is_over(1)
+        assert one.stages[0].outcome.record["talked"] == "30"
+        await one.holds_nothing()
+
+
 # ---------------------------------------------------------------- the service is to stop
 
 
