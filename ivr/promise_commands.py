@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ivr.document import Text
-from ivr.showing import Refused, one_of, out, show
+from ivr.showing import Refused, err, one_of, out, show
 
 if TYPE_CHECKING:
     from ivr.promises import Promise
@@ -52,7 +52,7 @@ def promises(
         return
     from ivr import hotlines
     from ivr import promises as work
-    from ivr.document import seconds
+    from ivr.document import BadFile, seconds
 
     if line is not None:
         one_of(line, hotlines.documents(ctx.obj.root)[1], "line")
@@ -64,7 +64,10 @@ def promises(
     now = datetime.now(UTC)
     before = None
     if due is not None:
-        before = now + timedelta(seconds=seconds(Text.at(due, "--due", 0)))
+        try:
+            before = now + timedelta(seconds=seconds(Text.at(due, "--due", 0)))
+        except (BadFile, OverflowError):
+            raise Refused(f"--due '{due}' is no length of time: write e.g. 30 min or 2 h") from None
     found = work.listed(_store(ctx), hotline=line, states=states, due_before=before, limit=limit)
     rows = [_row(one, now) for one in found]
     brief = [
@@ -91,9 +94,10 @@ def show_(ctx: typer.Context, promise: Id, as_json: Json = False) -> None:
     from ivr import promises as work
 
     store = _store(ctx)
-    one = next((p for p in work.listed(store, states=work.STATES) if p.id == promise), None)
-    if one is None:
-        raise Refused(f"there is no promise {promise}: `sansheng promises` lists them")
+    try:
+        one = work.found(store, promise)
+    except work.NoPromise as error:
+        raise Refused(str(error)) from None
     row = {**_row(one, datetime.now(UTC)), "contact": one.contact, "message": one.message_id}
     tries = [
         {
@@ -111,6 +115,7 @@ def show_(ctx: typer.Context, promise: Id, as_json: Json = False) -> None:
         return
     for name, value in row.items():
         if value not in ("", None):
+            value = _local(value) if name.endswith("_at") else value
             out.print(f"{name:10} {value}", highlight=False, markup=False, soft_wrap=True)
     out.print()
     show([{**each, "at": _brief(str(each["at"]))} for each in tries], False, "attempts")
@@ -138,22 +143,22 @@ def report(
 @app.command()
 def kept(ctx: typer.Context, promise: Id, by: By, text: Words = "") -> None:
     """Somebody has called back themselves (已回电)."""
-    _settle(ctx, promise, "kept", by, text)
+    _settle(ctx, promise, "kept", by, text, "is kept")
 
 
 @app.command()
 def drop(ctx: typer.Context, promise: Id, by: By, text: Words) -> None:
     """Nobody is to be called back any more; say why (不再回拨)."""
-    _settle(ctx, promise, "given_up", by, text)
+    _settle(ctx, promise, "given_up", by, text, "is dropped: nobody calls for it any more")
 
 
 @app.command()
 def again(ctx: typer.Context, promise: Id, by: By, text: Words = "") -> None:
     """Try a promise that was given up once more, from now on (重新回拨)."""
-    _settle(ctx, promise, "open", by, text)
+    _settle(ctx, promise, "open", by, text, "is tried again from now on")
 
 
-def _settle(ctx: typer.Context, promise: str, state: str, by: str, text: str) -> None:
+def _settle(ctx: typer.Context, promise: str, state: str, by: str, text: str, done: str) -> None:
     from ivr import promises as work
     from ivr.tickets import STAFF
 
@@ -163,18 +168,19 @@ def _settle(ctx: typer.Context, promise: str, state: str, by: str, text: str) ->
         work.settle(_store(ctx), promise, state, by, text, datetime.now(UTC))
     except work.NoPromise as error:
         raise Refused(str(error)) from None
+    err.print(f"promise {promise} {done}")
 
 
 def _row(one: Promise, now: datetime) -> dict[str, Any]:
-    from ivr.redact import mask
+    from ivr.redact import mask, masked
 
     return {
         "promise": one.id,
         "line": one.hotline,
         "kind": one.kind,
         "contact": mask(one.contact),
-        "state": one.state,
-        "overdue": one.due_at <= now and one.state != "kept",
+        "state": "dropped" if one.dropped_at else one.state,
+        "overdue": one.due_at <= now and one.state != "kept" and not one.dropped_at,
         "promised": one.promised,
         "made_at": one.made_at.isoformat(timespec="seconds"),
         "due_at": one.due_at.isoformat(timespec="seconds"),
@@ -182,13 +188,18 @@ def _row(one: Promise, now: datetime) -> dict[str, Any]:
         "broken_at": one.broken_at.isoformat(timespec="seconds") if one.broken_at else None,
         "tries": one.tries,
         "owner": one.owner,
-        "reason": one.reason,
+        "reason": masked(one.reason),
     }
 
 
 def _brief(moment: str) -> str:
     """A moment for people at the machine: its own time, to the minute."""
     return datetime.fromisoformat(moment).astimezone().strftime("%m-%d %H:%M")
+
+
+def _local(moment: str) -> str:
+    """A moment for people at the machine, with its day and year."""
+    return datetime.fromisoformat(moment).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
 def _store(ctx: typer.Context) -> Store:

@@ -26,7 +26,7 @@ from sqlalchemy import Connection, and_, delete, func, or_, select, update
 from ivr import tickets
 from ivr.directory import normal, refusal
 from ivr.hours import Hours
-from ivr.redact import mask
+from ivr.redact import mask, masked
 from ivr.store import Message, Store, insert_new
 from ivr.tables import promise_announcements as announcements
 from ivr.tables import promises
@@ -188,7 +188,9 @@ class NoPromise(Exception):
 
 def settle(store: Store, promise: str, state: str, who: str, reason: str, now: datetime) -> None:
     """People say what became of a promise: KEPT (they called themselves), GIVEN_UP, or OPEN: it
-    is tried again from now on. `who` is a staff number. Raises NoPromise, StorageFailed."""
+    is tried again from now on. `who` is a staff number, `reason` becomes one line. Raises
+    NoPromise, StorageFailed."""
+    reason = " ".join(reason.split())
     with store.write() as connection:
         found = connection.execute(
             select(promises).where(promises.c.id == promise).with_for_update()
@@ -264,6 +266,15 @@ def listed(
         return [Promise(**row._mapping) for row in connection.execute(query)]
 
 
+def found(store: Store, promise: str) -> Promise:
+    """The promise with this id. Raises NoPromise, StorageFailed."""
+    with store.read() as connection:
+        row = connection.execute(select(promises).where(promises.c.id == promise)).one_or_none()
+    if row is None:
+        raise NoPromise(f"there is no promise {promise}: `sansheng promises` lists them")
+    return Promise(**row._mapping)
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """How a line kept its promises: `late` were kept after their time, `broken` are past their
@@ -319,5 +330,5 @@ def told(one: Promise) -> dict[str, str]:
         "state": one.state,
         "tries": str(one.tries),
         "due": one.due_at.isoformat(timespec="seconds"),
-        "reason": one.reason,
+        "reason": masked(one.reason),
     }

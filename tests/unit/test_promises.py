@@ -4,6 +4,7 @@ says so."""
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -348,3 +349,54 @@ def test_the_command_lists_shows_and_reports(
     assert (row["contact"], row["state"]) == ("*******5678", "open")
     assert said("show", row["promise"])["contact"] == PERSON
     assert said("report", "--days", "3650")[0]["made"] == 1
+
+
+def command(store: Store, *words: str) -> int:
+    """The exit code of `sansheng promises …` on this database."""
+    with pytest.raises(SystemExit) as over:
+        cli.main(["promises", *words, "--database", str(store.engine.url)])
+    assert isinstance(over.value.code, int)
+    return over.value.code
+
+
+def test_what_people_say_is_confirmed_one_line_and_shown_without_numbers(
+    sqlite_store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    left(sqlite_store)
+    one = only(sqlite_store).id
+    text = "she rang us\nfrom 13800138000"
+    assert command(sqlite_store, "drop", one, "--by", "802", "--text", text) == 0
+    assert f"promise {one} is dropped" in capsys.readouterr().err
+    assert only(sqlite_store).reason == "802: she rang us from 13800138000"
+    assert "13800138000" not in promises.told(only(sqlite_store))["reason"]
+    assert command(sqlite_store, "--state", "dropped", "--json") == 0
+    shown = capsys.readouterr().out
+    assert "13800138000" not in shown
+    assert '"dropped"' in shown
+    assert command(sqlite_store, "report", "--days", "3650") == 0
+    assert command(sqlite_store, "again", one, "--by", "802") == 0
+    assert "tried again from now on" in capsys.readouterr().err
+
+
+def test_a_promise_is_shown_by_its_id_at_the_time_of_the_machine(
+    sqlite_store: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left(sqlite_store)
+    monkeypatch.setenv("TZ", "Asia/Shanghai")
+    time.tzset()
+    try:
+        assert command(sqlite_store, "show", only(sqlite_store).id) == 0
+        shown = capsys.readouterr().out
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert "made_at    2026-11-23 12:00" in shown
+    assert command(sqlite_store, "show", "p0") != 0
+    assert "there is no promise p0" in capsys.readouterr().err
+
+
+def test_a_length_that_is_none_is_told_in_a_sentence(
+    sqlite_store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(sqlite_store, "--due", "abc") != 0
+    assert "'abc' is no length of time: write e.g. 30 min or 2 h" in capsys.readouterr().err
