@@ -276,7 +276,8 @@ class Agents:
                 found.append(f"the agent {row.staff_number} ({row.state})")
                 outcome = "talked" if row.state == TALKING else "free"
                 why = "the call was over"
-                rows.unclaim(connection, row, outcome, Transfer(), now, why)
+                transfer = self._staff.get(row.hotline, NOBODY).transfer
+                rows.unclaim(connection, row, outcome, transfer, now, why)
             for name in connection.execute(select(places.c.id).where(*held)).scalars().all():
                 found.append(f"the place {name}")
                 self._forget(name)

@@ -28,6 +28,8 @@ RECENT = timedelta(days=1)
 TALKS = 20
 """The likely wait is reckoned from so many talks at most, not older than RECENT."""
 
+DIED = "the service died in a talk: *81 when that is over"
+"""Why an agent is busy who was talking when the process died that had put the caller through."""
 MISSED = frozenset({"no_answer", "no_key", "dropped"})
 OUTCOMES = MISSED | {"free", "talked", "refused", "busy", "failed", "unreachable"}
 """What may have become of a claim (`ivr.actions.Release`)."""
@@ -268,12 +270,17 @@ def passed(connection: Connection, place: str | None, phone: str, now: datetime)
 
 
 def bury(connection: Connection, now: datetime) -> None:
-    """Free what processes hold that have died. An agent who was talking may still be: that one
-    wraps up first. The place of a call-back is kept for whoever serves it next."""
+    """Free what processes hold that have died. An agent who was talking still is, as far as
+    anybody knows (a conversation needs no service), and is busy until saying otherwise. The place
+    of a call-back is kept for whoever serves it next."""
     living = alive(now)
     for row in connection.execute(select(agents).where(agents.c.owner.not_in(living))).all():
-        outcome = "talked" if row.state == TALKING else "free"
-        unclaim(connection, row, outcome, Transfer(), now, "the process that held it has died")
+        if row.state == TALKING:
+            values = {**UNCLAIMED, "misses": 0, "until": None}
+            change(connection, row, BUSY, row.after_reason or DIED, now, **values)
+        else:
+            why = "the process that held it has died"
+            unclaim(connection, row, "free", Transfer(), now, why)
     dead = places.c.owner.not_in(living)
     connection.execute(delete(places).where(dead, places.c.kind == "caller"))
     kept = update(places).where(dead, places.c.kind == "callback")

@@ -511,12 +511,28 @@ def test_what_a_dead_process_held_is_freed(agents: Agents, other: Agents, store:
     join(agents, "ours", 2)
     assert rung(agents.match(at(10.5))) == {}
     assert rung(agents.match(at(12.1))) == {"ours": "802"}
-    assert state(store, "801") == ("wrap_up", "the process that held it has died")
+    assert state(store, "801") == ("busy", "the service died in a talk: *81 when that is over")
     assert state(store, "803")[0] == "ready"
     with store.read() as connection:
         rows = connection.execute(select(tables.places.c.id, tables.places.c.owner)).all()
     assert {tuple(row) for row in rows} == {("ours#1", "one"), ("t1", None)}
     assert rung(agents.match(at(13), callbacks={"shop"})) == {"t1": "803"}
+
+
+def test_who_was_talking_when_the_service_died_is_not_rung_in_the_middle_of_the_talk(
+    agents: Agents, other: Agents
+) -> None:
+    ready(agents, "801")
+    join(other, "talks", 0)
+    other.match(at(1))
+    other.talking("talks", at(2))
+    join(agents, "ours", 3)
+    assert agents.match(at(20)).unstaffed == ("ours#1",)
+    join(agents, "later", 60)
+    assert rung(agents.match(at(3600))) == {}
+    assert agents.set_ready("801", "phone", at(3601)) == "ready"
+    join(agents, "last", 3602)
+    assert rung(agents.match(at(3603))) == {"last": "801"}
 
 
 def test_a_process_that_only_stood_still_gets_its_places_back(
