@@ -104,16 +104,6 @@ def prompts(root: Path, sounds: Path, hotline: str = "") -> list[Row]:
     ]
 
 
-def open_store(url: str) -> Store:
-    """The database with its tables; the folder of a SQLite file is made. Raises StorageFailed."""
-    path = _file(url)
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    store = Store(url)
-    store.upgrade()
-    return store
-
-
 def look_back(url: str) -> Store:
     """The database that a service has made, brought up to date; none is made here.
 

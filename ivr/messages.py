@@ -8,7 +8,7 @@ Rules this module keeps:
 - It opens its ticket in the same transaction (`ivr.tickets`): there is never one without the other.
 - What it promises is a promise to call back (`ivr.promises`), made in the same transaction. A
   number that is not promised a call has no due time.
-- A message belongs to whoever claims it first; two processes never get the same one.
+- Who does what about a message is its ticket's concern (`ivr.tickets`); its state goes with it.
 - What blocks says so: on an event loop it goes through `clock.in_executor`.
 
 Serves XJCA-6.4d, LKL-4.3, EMS-10, EMS-15, EMS-16, TEL-2.5a, INF-4, WRK-3.2.
@@ -21,7 +21,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from ivr import promises
 from ivr.actions import Keep
@@ -115,18 +115,6 @@ def keep(
         if promised and row.due_at is not None:
             promises.make(connection, row, rules.rule(row.kind).owner)
         return Kept(row.id, promised)
-
-
-def claim(store: Store, message: str, state: str = "taken", expected: str = "new") -> bool:
-    """Take a message on (or close it: `done`, expected `taken`); False if somebody was faster.
-    Blocks. Raises StorageFailed."""
-    with store.write() as connection:
-        changed = connection.execute(
-            update(messages)
-            .where(messages.c.id == message, messages.c.state == expected)
-            .values(state=state)
-        )
-        return changed.rowcount == 1
 
 
 def listed(

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kept import made
 from rich.cells import cell_len
 
-from ivr import cli, listing
+from ivr import cli
 from ivr.actions import Say
 from ivr.events import HungUp, Key, Offered
 from ivr.hotlines import Hotlines
@@ -64,7 +65,7 @@ def sansheng(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, s
 def database(tmp_path: Path, lines: Hotlines) -> str:
     """A database that holds one call, journalled by the machine itself, and one message."""
     url = f"sqlite:///{tmp_path / 'x.db'}"
-    store = listing.open_store(url)
+    store = made(url)
     one = next(s for s in read_all(Path(__file__).parents[1] / "scenarios") if s.hotline == "xjca")
     line = lines.lines["xjca"]
     outcome = run(
@@ -181,7 +182,7 @@ def test_a_replay_with_another_key_is_told_and_fails(
     from ivr.tables import journal
 
     url = f"sqlite:///{tmp_path / 'y.db'}"
-    store: Store = listing.open_store(url)
+    store: Store = made(url)
     line, at = lines.lines["ems"], datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
     with store.write() as connection:
         write_rows(connection, Version, [Version(line.version, "ems", lines.bodies["ems"], at)])
@@ -233,7 +234,7 @@ def test_a_mistake_is_answered_with_a_sentence_and_code_2(
 ) -> None:
     monkeypatch.setenv("SANSHENG_CONTROL", str(tmp_path / "none.sock"))
     url = f"sqlite:///{tmp_path / 'z.db'}"
-    listing.open_store(url).close()
+    made(url).close()
     code, _, err = sansheng(capsys, *words, "--root", root, "--database", url)
     assert code == 2
     assert told in err

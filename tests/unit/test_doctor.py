@@ -9,8 +9,9 @@ import threading
 from pathlib import Path
 
 import pytest
+from kept import made
 
-from ivr import doctor, listing
+from ivr import doctor
 from ivr.doctor import Finding, examine
 
 
@@ -43,7 +44,7 @@ def test_where_no_database_is_yet_none_is_made(copy: Path) -> None:
     assert f"there is no database {copy / 'x.db'}" in finding.what
     assert "make run" in finding.fix
     assert not (copy / "x.db").exists()
-    listing.open_store(f"sqlite:///{copy / 'x.db'}").close()
+    made(f"sqlite:///{copy / 'x.db'}").close()
     assert found(copy)["database"].state == "fine"
 
 

@@ -20,7 +20,7 @@ from ivr import tables
 from ivr.actions import Keep
 from ivr.hours import Hours
 from ivr.intake import LATE, SETTLED, Intake, Taken
-from ivr.messages import claim, keep, kept, listed
+from ivr.messages import keep, kept, listed
 from ivr.spool import Spool
 from ivr.store import Call, Contact, Message, Recording, Store, write_rows
 
@@ -134,18 +134,6 @@ def test_the_same_wish_tried_twice_is_one_message(store: Store) -> None:
     [message] = listed(store, hotline="ems", state="new", call_id="pbx-1.1")
     assert (message.id, message.seconds) == (first.reference, 7.5)
     assert message.due_at == NOON + timedelta(hours=2)
-
-
-def test_a_message_is_claimed_once_and_closed_once(store: Store) -> None:
-    with store.write() as connection:
-        write_rows(connection, Message, [Message("m1", "fallback", "k", "ems", "message", NOON)])
-    assert claim(store, "m1")
-    assert not claim(store, "m1")
-    assert not claim(store, "m1", "done", "new")
-    assert claim(store, "m1", "done", "taken")
-    assert not claim(store, "nobody's")
-    assert [one.state for one in listed(store, state="done")] == ["done"]
-    assert listed(store, state="new") == []
 
 
 # ---------------------------------------------------------------- recordings of a call

@@ -11,9 +11,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from kept import made
 from sqlalchemy import select
 
-from ivr import cli, listing, offenders, tables
+from ivr import cli, offenders, tables
 from ivr.actions import Keep
 from ivr.hotlines import Hotlines
 from ivr.hours import Hours
@@ -31,7 +32,7 @@ class Desk:
     def __init__(self, root: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.root, self.path, self.capsys = root, folder / "x.db", capsys
         self.url = f"sqlite:///{self.path}"
-        self.store: Store = listing.open_store(self.url)
+        self.store: Store = made(self.url)
 
     def __call__(self, *words: str) -> tuple[int, str, str]:
         self.capsys.readouterr()
