@@ -6,12 +6,14 @@ from __future__ import annotations
 import json
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from sqlalchemy import text
 
-from ivr import attempts, callback_rules, cli, promise_news, promises, tables, tickets
+from ivr import attempts, callback_rules, cli, migrations, promise_news, promises, tables, tickets
 from ivr.actions import Keep
 from ivr.attempts import Attempt, tried
 from ivr.callback_rules import Rules
@@ -20,7 +22,7 @@ from ivr.files import parse
 from ivr.hours import Hours
 from ivr.messages import Kept, keep
 from ivr.promises import Promise, listed
-from ivr.store import Call, Store, write_rows
+from ivr.store import Call, Message, Store, write_rows
 
 pytest_plugins = ["databases"]
 
@@ -400,3 +402,54 @@ def test_a_length_that_is_none_is_told_in_a_sentence(
 ) -> None:
     assert command(sqlite_store, "--due", "abc") != 0
     assert "'abc' is no length of time: write e.g. 30 min or 2 h" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------- older databases
+
+
+def test_what_was_said_of_promises_in_an_older_database_is_not_said_again(tmp_path: Path) -> None:
+    store = Store(f"sqlite:///{tmp_path}/older.db")
+    settings = migrations.config()
+    with store.write() as connection:
+        settings.attributes["connection"] = connection
+        migrations.command.upgrade(settings, "0005")
+        for number, state, soon, broken in [
+            (1, "given_up", None, None),
+            (2, "broken", NOON, NOON),
+            (3, "open", None, None),
+        ]:
+            message = Message(
+                id=f"m{number}",
+                source="call",
+                source_key=str(number),
+                hotline="xjca",
+                kind="message",
+                created_at=NOON,
+            )
+            write_rows(connection, Message, [message])
+            values = {
+                "id": f"p{number}",
+                "message_id": f"m{number}",
+                "place": f"m{number}",
+                "state": state,
+                "soon_told_at": soon and soon.isoformat(sep=" "),
+                "broken_at": broken and broken.isoformat(sep=" "),
+                "now": NOON.isoformat(sep=" "),
+            }
+            connection.execute(text(OLDER), values)
+    store.upgrade()
+    assert len(listed(store)) == 3
+    promises.passed(store, NOON)
+    assert [(one.what, one.promise.id) for one in promise_news.claim(store, {}, NOON)] == [
+        ("broken", "p1"),  # its time has passed only now
+        ("broken", "p3"),
+    ]
+    store.close()
+
+
+OLDER = (
+    "INSERT INTO promises (id, message_id, place, hotline, kind, contact, owner, promised, made_at,"
+    " due_at, next_at, state, reason, tries, soon_told_at, broken_at) VALUES (:id, :message_id,"
+    " :place, 'xjca', 'message', '13912345678', '', '24 h', :now, :now, :now, :state, '', 0,"
+    " :soon_told_at, :broken_at)"
+)
