@@ -35,7 +35,6 @@ from ivr.turns import (
     READY,
     RINGING,
     TALKING,
-    UNREACHABLE,
     Claim,
     Floor,
     Matched,
@@ -97,31 +96,13 @@ class Agents:
     def set_busy(self, phone: str, reason: str, now: datetime) -> str:
         """示忙: this phone is not to be rung; an agent in a call is busy once it is over. Returns
         the state it has now. Raises KeyError."""
-        return self._aside(phone, BUSY, reason, now)
-
-    def reported(self, phone: str, reachable: bool, now: datetime) -> str:
-        """The switch says whether this phone can be rung at all. One that comes back is ready
-        again if it was only unreachable. Returns its state. Raises KeyError."""
-        if not reachable:
-            return self._aside(phone, UNREACHABLE, "the switch cannot reach the phone", now)
-        with self._changing(phone, now) as (connection, row):
-            if row.after == UNREACHABLE:
-                self._set(connection, phone, after="", after_reason="")
-            if row.state != UNREACHABLE:
-                return str(row.state)
-            rows.change(connection, row, READY, "the phone is back", now, idle_since=now, misses=0)
-            return READY
-
-    def _aside(self, phone: str, state: str, reason: str, now: datetime) -> str:
         with self._changing(phone, now) as (connection, row):
             if row.call_id is not None:
-                if row.after != BUSY:
-                    self._set(connection, phone, after=state, after_reason=reason)
+                self._set(connection, phone, after=BUSY, after_reason=reason)
                 return str(row.state)
-            if row.state in (state, BUSY):
-                return str(row.state)
-            rows.change(connection, row, state, reason, now, until=None)
-            return state
+            if row.state != BUSY:
+                rows.change(connection, row, BUSY, reason, now, until=None)
+            return BUSY
 
     # ---------------------------------------------------------------- the waiting line
 

@@ -163,25 +163,16 @@ def test_who_thinks_better_of_it_in_a_call_stays_at_work(agents: Agents) -> None
     assert agents.release("c1", "801", "refused", TRANSFER, at(60)) == "ready"
 
 
-def test_a_phone_that_the_switch_cannot_reach_is_not_rung_until_it_is_back(
-    agents: Agents, store: Store
+def test_a_phone_that_was_rung_and_not_reached_is_rung_again_when_the_agent_signs_in(
+    agents: Agents,
 ) -> None:
-    ready(agents, "801")
-    assert agents.reported("801", False, at(0)) == "unreachable"
-    assert agents.survey("shop", "service", "", at(0)) == Standing(False)
-    assert agents.reported("801", True, at(9)) == "ready"
-    assert agents.reported("802", False, at(9)) == "busy"
-    assert agents.reported("802", True, at(9)) == "busy"
-    assert agents.survey("shop", "service", "", at(9)) == Standing(True)
-
-
-def test_a_phone_that_goes_away_in_a_talk_is_unreachable_after_it(agents: Agents) -> None:
     ready(agents, "801")
     join(agents, "c1")
     agents.match(NOON)
-    agents.talking("c1", at(1))
-    assert agents.reported("801", False, at(2)) == "talking"
-    assert agents.release("c1", "801", "talked", TRANSFER, at(3)) == "unreachable"
+    assert agents.release("c1", "801", "unreachable", TRANSFER, at(1)) == "unreachable"
+    assert agents.survey("shop", "service", "", at(2)) == Standing(False)
+    assert agents.set_ready("801", "phone", at(3)) == "ready"
+    assert agents.survey("shop", "service", "", at(4)) == Standing(True)
 
 
 # ---------------------------------------------------------------- whose turn it is
