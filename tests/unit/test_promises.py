@@ -11,6 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from alembic import command as steps
 from sqlalchemy import text
 
 from ivr import attempts, callback_rules, cli, migrations, promise_news, promises, tables, tickets
@@ -412,7 +413,7 @@ def test_what_was_said_of_promises_in_an_older_database_is_not_said_again(tmp_pa
     settings = migrations.config()
     with store.write() as connection:
         settings.attributes["connection"] = connection
-        migrations.command.upgrade(settings, "0005")
+        steps.upgrade(settings, "0005")
         for number, state, soon, broken in [
             (1, "given_up", None, None),
             (2, "broken", NOON, NOON),
