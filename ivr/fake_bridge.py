@@ -27,7 +27,7 @@ from ivr.fake_commands import Running
 if TYPE_CHECKING:
     from ivr.fake_agi import AgiSession
 
-CODE_TIMEOUT = 2.0
+CODE_TIMEOUT = 1.0
 """Seconds after a key of a code until the next; then it was none (featuredigittimeout)."""
 
 
