@@ -45,6 +45,8 @@ BACKLOG = 4096
 """Connections that may wait to be accepted; a smaller backlog costs seconds in a burst."""
 MOST_CALLS = 2000
 """Calls of one process; more are left to the dialplan."""
+ERRANDS = 2.0
+"""Seconds that what was begun beside the calls may go on when the service ends."""
 TAKEN = (
     "{host}:{port} is in use: if a service was told to stop, it keeps its port until its last call "
     "has ended (tell it once more to end its calls at once); if it was not, stop what uses it, or "
@@ -96,6 +98,7 @@ class Service:
     maintenance: set[str] = field(default_factory=set)
     drivers: dict[str, Driver] = field(default_factory=dict)
     draining: bool = False
+    ending: bool = False
     on_over: Callable[[Driver], None] | None = None
     on_entry: Callable[[Driver, Event | actions.Action], None] | None = None
     _calls: set[asyncio.Task[None]] = field(default_factory=set)
@@ -303,6 +306,7 @@ class Service:
             await self.clock.sleep(0.1)
         if self._server is not None:
             self._server.close()
+        self.ending = True
         left = list(self._calls)
         for task in left:
             task.cancel()
@@ -310,8 +314,14 @@ class Service:
         return len(left)
 
     async def close(self) -> None:
-        """End at once; calls that are up go back to the dialplan."""
+        """End at once; calls that are up go back to the dialplan. What they have asked for as they
+        ended (phones to be hung up) is done before, if it can be soon."""
         await self.drain(0)
+        if errands := set(self._errands):
+            _, late = await asyncio.wait(errands, timeout=ERRANDS)
+            for errand in late:
+                errand.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
         if self._bound is not None:
             self._bound.close()
         if self._server is not None:

@@ -9,7 +9,8 @@ Rules this module keeps:
   and never when nobody does.
 - What a call gives back is given back, however long the database fails.
 - A claim that the call never heard of, because it left that very moment, is given back here. What
-  a call still holds when it is over is given back, too, and logged: it is an error of ours.
+  a call still holds when it is over is given back, too, and logged: it is an error of ours, but
+  for a call that was ended because the service ends.
 - Where phones cannot be rung (no manager), nobody is staffed, and callers are told so.
 """
 
@@ -206,7 +207,9 @@ class Switchboard:
             forgotten.append(f"the agent {claim.staff_number}")
             now = self._clock.utc()
             self._do(lambda: self.agents.over(call.id, now), lambda _: self.look())
-        if forgotten:
+        if forgotten and self._service.ending:
+            log.info("a call was ended and gives back", call=call.id, what=forgotten)
+        elif forgotten:
             log.error("a call has ended and still held", call=call.id, what=forgotten)
 
     def _take_up(self, call: store.Call, agent: str) -> Claim | None:

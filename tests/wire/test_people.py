@@ -470,3 +470,33 @@ async def test_an_agents_codes_work_while_the_service_drains(office):
         assert asked == ["hold", "back"]
         assert await draining[0] == 0
         await one.holds_nothing()
+
+
+@pytest.mark.parametrize(
+    "when",
+    [actions.JoinLine, actions.RingAgent, events.AgentAnswered, actions.Bridge],
+    ids=lambda kind: kind.__name__,
+)
+async def test_a_service_that_ends_at_once_has_hung_up_its_phones_and_freed_its_agents(
+    office, when
+):
+    """And its calls' ends are no errors of ours: none is logged."""
+    async with office(p801=[Ring(after=10.0, talks=60.0)]) as one:
+        moments: list[float] = []
+
+        def happened(caller: str, what: object) -> None:
+            if isinstance(what, when):
+                moments.append(one.clock.now())
+
+        one.on = happened
+        one.call(Caller("13800000001"))
+        await one.clock.run(lambda: bool(moments), limit=5 * MINUTES)
+        await one.clock.run_for(1.0)
+        closing = asyncio.create_task(one.world.service.close())
+        await one.clock.run(closing.done, limit=10.0)
+        assert all(call.dead for call in one.crew.phones["801"].calls)
+        assert one.world.service._errands == set()
+        await one.crew.switchboard.close()
+        with one.crew.store.read() as connection:
+            assert set(connection.execute(select(agents.c.call_id)).scalars()) == {None}
+            assert connection.execute(select(places.c.call_id)).all() == []
