@@ -32,7 +32,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from ivr.tables import (
@@ -48,7 +48,9 @@ from ivr.tables import (
 )
 
 BUSY = 5000
-"""How long one writer waits for another on SQLite, in milliseconds."""
+"""How long one writer waits for another, in milliseconds."""
+CONNECT = 5
+"""How long PostgreSQL may take to answer, in seconds: so long does a caller wait in silence."""
 
 KEPT_AFTER_ERASURE = frozenset(
     {"kind", "kinds", "result", "rating", "ended_by", "consent", "verdict"}
@@ -181,7 +183,8 @@ class Store:
                 parsed = parsed.set(drivername="postgresql+psycopg")
             if parsed.get_backend_name() not in ("sqlite", "postgresql"):
                 raise StorageFailed(f"only sqlite and postgresql are known: {parsed.drivername}")
-            self.engine: Engine = create_engine(parsed, pool_pre_ping=True)
+            limits = _limits(parsed) if parsed.get_backend_name() == "postgresql" else {}
+            self.engine: Engine = create_engine(parsed, pool_pre_ping=True, connect_args=limits)
         except (ArgumentError, NoSuchModuleError) as error:
             raise StorageFailed(f"this is no database address: {error}") from None
         except ValueError:  # a port that is no number; what it says may be part of a password
@@ -310,6 +313,21 @@ def _erase(connection: Connection, call_id: str, reason: str, at: datetime) -> i
     kept = {key: value for key, value in row[0].items() if key in KEPT_AFTER_ERASURE}
     connection.execute(update(calls).where(calls.c.id == call_id).values(caller="", record=kept))
     return gone.rowcount
+
+
+def _limits(address: URL) -> dict[str, str]:
+    """What keeps a PostgreSQL that is locked, or gone without a word, from holding us up for ever;
+    what the address itself says comes first."""
+    limits = {
+        "connect_timeout": str(CONNECT),
+        "keepalives_idle": str(CONNECT),
+        "keepalives_interval": "2",
+        "keepalives_count": "3",
+        "tcp_user_timeout": str(2 * BUSY),
+    }
+    limits = {name: value for name, value in limits.items() if name not in address.query}
+    own = address.query.get("options", "")
+    return {**limits, "options": f"-c lock_timeout={BUSY} {own}".strip()}
 
 
 def _prepare_sqlite(engine: Engine) -> None:

@@ -244,5 +244,18 @@ def test_a_database_that_cannot_be_opened_is_told_with_its_address(tmp_path: Pat
         closed.upgrade()
 
 
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+def test_a_postgresql_that_is_locked_or_gone_holds_nobody_up_for_ever(url: str) -> None:
+    for more, limit in (("", "5s"), ("options=-c%20lock_timeout%3D3s", "3s")):
+        store = Store(f"{url}{'&' if '?' in url else '?'}{more}" if more else url)
+        with store.read() as connection:
+            assert connection.execute(text("SHOW lock_timeout")).scalar() == limit
+            driver = connection.connection.driver_connection
+            assert driver is not None
+            told = driver.info.get_parameters()
+            assert (told["connect_timeout"], told["tcp_user_timeout"]) == ("5", "10000")
+        store.engine.dispose()
+
+
 def test_the_password_of_a_database_is_never_told() -> None:
     assert "secret" not in str(Store("postgresql://user:secret@127.0.0.1/x"))
