@@ -35,6 +35,7 @@ from ivr.flow import Line
 from ivr.house import Post
 from ivr.legs import Leg, Legs, own_phone
 from ivr.notes import Notes
+from ivr.staff import Transfer
 from ivr.store import StorageFailed
 from ivr.turns import Claim, Matched, place_id
 
@@ -221,11 +222,12 @@ class Switchboard:
                 return claim
         return None
 
-    def _give_back(self, claim: Claim, line: Line, outcome: str) -> None:
+    def _give_back(self, claim: Claim, line: Line | None, outcome: str) -> None:
         now = self._clock.utc()
 
         def work() -> str:
-            number, transfer = claim.staff_number, line.staff.transfer
+            number = claim.staff_number
+            transfer = line.staff.transfer if line is not None else Transfer()
             try:
                 return self.agents.release(claim.call_id, number, outcome, transfer, now)
             except NotClaimed as why:
@@ -260,8 +262,8 @@ class Switchboard:
             elif claim.ticket is not None and self.on_callback is not None:
                 self._claims[claim.call_id] = claim
                 self.on_callback(claim)
-            elif (line := self._service.hotlines.lines.get(claim.hotline)) is not None:
-                self._give_back(claim, line, "free")  # the caller has left meanwhile
+            else:  # the caller has left meanwhile, and perhaps the line has gone with a reload
+                self._give_back(claim, self._service.hotlines.lines.get(claim.hotline), "free")
         for name, standing in found.moved:
             if (joined := self._places.get(name)) is not None:
                 joined.ahead = standing.ahead
@@ -342,7 +344,11 @@ class Switchboard:
             return
         change = self.agents.set_ready if wish == "ready" else self.agents.set_busy
         now = self._clock.utc()
-        state = await self._clock.in_executor(change, phone, "asked for on the phone", now)
+        try:
+            state = await self._clock.in_executor(change, phone, "asked for on the phone", now)
+        except KeyError:  # the files were read this moment, and are not in the database yet
+            await self.settled()
+            state = await self._clock.in_executor(change, phone, "asked for on the phone", now)
         log.info("an agent's own phone was heard", phone=phone, wish=wish, state=state)
         self.look()
         await session.command("ANSWER")

@@ -5,14 +5,15 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from structlog.testing import capture_logs
 
 from ivr import actions, events
@@ -20,7 +21,7 @@ from ivr.fake_channel import Channel
 from ivr.hotlines import Hotlines
 from ivr.scenario import DOES, Act, HangUpAct, Press, Ring, Scenario
 from ivr.scenario import World as Given
-from ivr.tables import agents, places
+from ivr.tables import agents, places, seats
 from ivr.wire_people import Crew
 from ivr.wire_rehearsal import Stage, World, prompt_names
 
@@ -426,6 +427,51 @@ async def test_an_agent_who_hangs_up_while_the_manager_is_away_is_not_rung_for_e
         await one.until_all_is_over(1)
         assert one.stages[0].outcome.record["talked"] == "30"
         await one.holds_nothing()
+
+
+# ---------------------------------------------------------------- the lines are read again
+
+
+async def test_an_agent_claimed_as_the_caller_left_and_the_line_went_is_free(office):
+    async with office(p801=[Ring(talks=30.0)]) as one:
+        matched = one.crew.switchboard._matched
+
+        def leaves(found) -> None:
+            if found.claims:
+                one.crew.switchboard._places.clear()
+                one.world.service.hotlines = replace(one.world.service.hotlines, lines={})
+                one.stages[0].channel.hang_up()
+            matched(found)
+
+        one.crew.switchboard._matched = leaves
+        one.call(Caller("13800000001"))
+        await one.until_all_is_over(1)
+        await one.holds_nothing()
+
+
+async def test_a_phone_that_signs_in_before_the_database_knows_it_is_ready(office):
+    async with office(p801=[]) as one:
+        service, board = one.world.service, one.crew.switchboard
+        with one.crew.store.write() as connection:
+            connection.execute(delete(seats))
+            connection.execute(delete(agents))
+        asked, known = threading.Event(), one.crew.agents.set_ready
+
+        def set_ready(*what) -> str:
+            try:
+                return known(*what)
+            finally:
+                asked.set()
+
+        one.crew.agents.set_ready = set_ready
+        board._do(lambda: asked.wait(10), lambda _: None)  # the database is slow
+        board.sync(service.hotlines.lines)
+        channel = one.world.fake.place_call("*81", path="agent", arguments=["ready"])
+        channel.name = "PJSIP/801-00000001"
+        await one.clock.run(lambda: channel.dead, limit=MINUTES)
+        with one.crew.store.read() as connection:
+            rows = connection.execute(select(agents.c.state).where(agents.c.phone == "801"))
+            assert rows.scalar_one() == "ready"
 
 
 # ---------------------------------------------------------------- the service is to stop
