@@ -56,6 +56,9 @@ from ivr.journal import Entry
 from ivr.replay import Fold
 from ivr.store import StorageFailed
 
+SURVEY = 5.0
+"""Seconds after which a caller is told that nobody is there, if the database does not say."""
+
 log = structlog.get_logger("call")
 
 
@@ -320,12 +323,20 @@ class Driver:
         self.post(event)
 
     async def _survey(self, wish: actions.Survey) -> None:
+        # what is found out later is no answer any more
+        limit = self.clock.call_later(SURVEY, lambda: self._unknown(wish))
         try:
             event: Event = await self._people.survey(self._fold.call, self.line, wish)
         except Exception:
             log.exception("who is there cannot be found out", department=wish.department)
             event = Surveyed(wish.id, staffed=False)
+        finally:
+            limit.cancel()
         self.post(event)
+
+    def _unknown(self, wish: actions.Survey) -> None:
+        log.error("who is there cannot be found out in time", department=wish.department)
+        self.post(Surveyed(wish.id, staffed=False))
 
     async def _ring(self, wish: actions.RingAgent) -> None:
         try:

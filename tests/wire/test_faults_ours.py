@@ -12,11 +12,16 @@ from dataclasses import replace
 import pytest
 from disturbed import HOLD, MESSAGE, SILENT, House, heard, house, peer, read, starts
 
-from ivr import events
+from ivr import actions, events
+from ivr.clock import Clock
+from ivr.driver import SURVEY
 from ivr.hotlines import Hotlines
+from ivr.house import Nobody
 from ivr.store import StorageFailed
 
 pytestmark = pytest.mark.usefixtures("service_logs")
+
+PERSON = "xjca-person-in-working-hours"
 
 # ---------------------------------------------------------------- storage
 
@@ -65,6 +70,34 @@ async def test_a_journal_that_takes_nothing_leaves_the_call_to_the_dialplan(
 
 def full(row: object) -> None:
     raise StorageFailed("100000 rows wait for the disk already")
+
+
+class Mute(Nobody):
+    """People of whom nobody can say in time who is there."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+
+    async def survey(self, call: object, line: object, wish: actions.Survey) -> events.Surveyed:
+        await self.clock.sleep(60.0)
+        return events.Surveyed(wish.id, staffed=True)
+
+
+async def test_a_database_that_says_nothing_of_our_people_means_that_nobody_is_there(
+    loaded: Hotlines,
+) -> None:
+    async with house(loaded, PERSON) as world:
+        stage = world.call()
+        await world.end()
+        at_once = heard(stage)
+        first = stage.channel.ears.heard
+    async with house(loaded, PERSON) as world:
+        world.service.people = Mute(world.clock)
+        stage = world.call()
+        await world.end()
+        assert heard(stage) == at_once
+    longer = stage.channel.ears.heard[-1].at - first[-1].at
+    assert longer == pytest.approx(SURVEY, abs=0.2)
 
 
 # ---------------------------------------------------------------- errors of ours
