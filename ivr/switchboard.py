@@ -352,7 +352,9 @@ class Switchboard:
         log.info("an agent's own phone was heard", phone=phone, wish=wish, state=state)
         self.look()
         await session.command("ANSWER")
-        for part in self._service.hotlines.library.parts(line.name, f"agent.{wish}"):
+        # in a call it holds only after it: that it was heard is all that is said
+        said = f"agent.{wish}" if state == wish else "beep"
+        for part in self._service.hotlines.library.parts(line.name, said):
             await session.command("STREAM FILE", str(self._service.sounds / part.path), "", 0)
         await session.command("HANGUP")
 

@@ -429,6 +429,29 @@ async def test_an_agent_who_hangs_up_while_the_manager_is_away_is_not_rung_for_e
         await one.holds_nothing()
 
 
+# ---------------------------------------------------------------- agents' own codes
+
+
+@pytest.mark.parametrize("wish", ["ready", "busy"])
+async def test_an_agent_in_a_call_is_not_told_to_be_what_holds_only_after_it(office, wish):
+    async with office(p801=[Ring(talks=30.0)]) as one:
+        dialled: list[Channel] = []
+
+        def dials() -> None:
+            channel = one.world.fake.place_call("*82", path="agent", arguments=[wish])
+            channel.name = "PJSIP/801-00000009"
+            dialled.append(channel)
+
+        def happened(caller: str, what: object) -> None:
+            if isinstance(what, actions.Bridge):
+                one.clock.call_later(5.0, dials)
+
+        one.on = happened
+        one.call(Caller("13800000001"))
+        await one.until_all_is_over(1)
+        assert [Path(path).name for path in dialled[0].ears.prompts] == ["common.beep"]
+
+
 # ---------------------------------------------------------------- the lines are read again
 
 
