@@ -64,6 +64,8 @@ class Agents:
         self._staff: Mapping[str, Staff] = {}
         self._mine: dict[str, Place] = {}
         self._told: dict[str, Standing] = {}
+        self._since: dict[str, datetime] = {}  # by call that was put through: when it had joined
+        self._again: dict[str, datetime] = {}  # the same, where nothing came of that
         self._seen: datetime | None = None
 
     # ---------------------------------------------------------------- who there is
@@ -129,10 +131,12 @@ class Agents:
         staff_number: str,
         now: datetime,
     ) -> str:
-        """Take the last place in a line. Returns its name; `match` says what comes of it."""
+        """Take the last place in a line, but for a call that was put through and with whom nobody
+        talked: it has the place it had. Returns its name; `match` says what comes of it."""
         name = place_id(call_id, join)
+        since = self._again.pop(call_id, now)
         place = Place(
-            name, hotline, department, now, staff_number, call_id=call_id, owner=self.owner
+            name, hotline, department, since, staff_number, call_id=call_id, owner=self.owner
         )
         with self._lock, self._write() as connection:
             self._beat(connection, now)
@@ -143,9 +147,12 @@ class Agents:
     def leave(self, place: str, ticket: str = "") -> bool:
         """Leave the line; an agent who is claimed stays so. With a `ticket` the place is kept for
         that call-back, in the same turn. False if the place was gone already."""
+        was = self._mine.get(place)
         self._forget(place)
         mine = places.c.id == place
         if not ticket:
+            if was is not None and was.call_id is not None and self._is_claimed(was.call_id):
+                self._since[was.call_id] = was.joined_at
             return self._change_place(delete(places).where(mine), place)
         kept = {"kind": "callback", "ticket": ticket, "owner": None, "call_id": None}
         return self._change_place(update(places).where(mine).values(**kept), place)
@@ -238,6 +245,10 @@ class Agents:
         `ivr.floor.after`. Raises NotClaimed, ValueError for an outcome that there is not."""
         if outcome not in rows.OUTCOMES:
             raise ValueError(f"a claim cannot end as '{outcome}'")
+        since = self._since.pop(call_id, None)
+        if since is not None and outcome in ("failed", "dropped"):
+            recent = {call: at for call, at in self._again.items() if now - at < rows.RECENT}
+            self._again = {**recent, call_id: since}
         with self._lock, self._write() as connection:
             row = self._claimed(connection, call_id)
             if row.staff_number != staff_number:
@@ -291,6 +302,10 @@ class Agents:
 
     def _claim_of(self, call_id: str) -> Select[Any]:
         return select(agents).where(agents.c.call_id == call_id, agents.c.owner == self.owner)
+
+    def _is_claimed(self, call_id: str) -> bool:
+        with self._store.read() as connection:
+            return connection.execute(self._claim_of(call_id)).first() is not None
 
     def _claimed(self, connection: Connection, call_id: str) -> Row[Any]:
         row = connection.execute(self._claim_of(call_id)).one_or_none()

@@ -188,6 +188,21 @@ def test_first_come_first_served_and_the_longest_idle_agent_goes_first(agents: A
     assert rung(agents.match(at(10))) == {"a": "802"}
 
 
+@pytest.mark.parametrize(("outcome", "first"), [("dropped", "c1"), ("talked", "c2")])
+def test_who_was_put_through_in_vain_joins_again_where_they_stood(
+    agents: Agents, outcome: str, first: str
+) -> None:
+    ready(agents, "801")
+    place = join(agents, "c1", 0)
+    agents.match(at(1))
+    join(agents, "c2", 2)
+    agents.talking("c1", at(3))
+    agents.leave(place)
+    agents.release("c1", "801", outcome, TRANSFER, at(60))
+    agents.join("c1", 2, "shop", "service", "", at(61))
+    assert rung(agents.match(at(200))) == {first: "801"}
+
+
 def test_only_agents_of_the_department_are_rung(agents: Agents) -> None:
     ready(agents, "802", "803")
     join(agents, "c1", department="expert")
