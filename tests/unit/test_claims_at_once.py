@@ -65,17 +65,13 @@ class Crowd(RuleBasedStateMachine):
 
     # -- what may happen
 
-    @rule(
-        phone=st.sampled_from(PHONES), to=st.sampled_from(["ready"] * 4 + ["busy", "gone", "back"])
-    )
+    @rule(phone=st.sampled_from(PHONES), to=st.sampled_from(["ready"] * 4 + ["busy"]))
     def says(self, phone: str, to: str) -> None:
         people = self.processes[0]
         if to == "ready":
             people.set_ready(phone, "phone", self.now)
-        elif to == "busy":
-            people.set_busy(phone, "phone", self.now)
         else:
-            people.reported(phone, to == "back", self.now)
+            people.set_busy(phone, "phone", self.now)
 
     @rule(
         who=st.integers(0, 1),
@@ -209,7 +205,9 @@ class Crowd(RuleBasedStateMachine):
                 assert not same or later.joined_at <= place.joined_at
 
 
-Crowd.TestCase.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+Crowd.TestCase.settings = settings(
+    max_examples=40, stateful_step_count=40, deadline=None, derandomize=True
+)
 TestAnyOrder = Crowd.TestCase
 
 

@@ -806,7 +806,7 @@ def test_a_line_says_what_becomes_of_each_kind() -> None:
          "'boss' is no owner of a ticket: choose from service, supervisor"),
         ("tickets: {kinds: {a: {owner: 'the boss'}}}", "F641 'the boss' is no name"),
         ("tickets: {due_soon: soon}", "F110"),
-        ("tickets: {webhook: 'https://h'}", "F642 a webhook needs its address"),
+        ("tickets: {webhook: {token: '${T}'}}", "F642 a webhook needs its address"),
         ("tickets: {webhook: {url: 'ftp://h'}}", "F642 'ftp://h' is no address"),
         ("tickets: {webhook: {url: 'https://u:p@h'}}", "without a password"),
         ("tickets: {webhook: {url: 'https://h', token: abc}}", "never the token"),
