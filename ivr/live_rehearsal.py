@@ -358,7 +358,10 @@ class Rehearsal:
 
 
 def _torn(result: Performance | TimeoutError | Unwritten) -> bool:
-    """Whether a call went wrong, and the machine was too busy to play its sound in one piece."""
+    """Whether a call went wrong, and the machine was too busy to play its sound in one piece. One
+    that never came to its end has no sound to judge by; a key that was lost does that."""
+    if isinstance(result, TimeoutError):
+        return True
     if not isinstance(result, Performance) or not result.complaints:
         return False
     return any(late > TORN for _, late in result.call.heard.slips())
