@@ -10,7 +10,8 @@ code=0
 began=$(date +%s)
 
 echo "== unit, core and wire"
-"${pytest[@]}" -q -n 2 -m 'not live and not deep' "$@" || code=1
+# three workers for two cores: many tests wait for processes of their own
+"${pytest[@]}" -q -n 3 -m 'not live and not deep' "$@" || code=1
 echo "== live calls (a real Asterisk, real SIP; $(($(date +%s) - began)) s so far)"
 # The calls that many tests look at are placed once, by one process; two others do the rest
 # meanwhile (with services of their own). Theirs is shown when they are done.

@@ -187,7 +187,9 @@ class Crowd(RuleBasedStateMachine):
             seen = floor.read(connection, self.now, self.processes[0].owner, ("shop", "bank"))
         living = {process.owner for process in self.processes}
         for place in seen.in_order():
-            if place.owner in living and not seen.served(place):
+            if place.owner not in living:
+                break  # until it is known to be dead, a phone is kept for its caller
+            if not seen.served(place):
                 free = [one for one in seen.at_work(place) if seen.phones[one].free]
                 assert not set(free) - place.passed.keys()
 
