@@ -143,10 +143,10 @@ def told(case: Case, packets: Sequence[dict[str, str]], heard: Sequence[Talk]) -
 
 
 def _unordered(events: list[str]) -> list[str]:
-    """OriginateResponse last: it comes when it likes. Of the others only an end and a hang-up may
-    change places."""
+    """OriginateResponse last: it comes when it likes. Of the others only the end of the ringing and
+    a hang-up may change places: the thread that dials tells the one, the phone's the other."""
     responses = [event for event in events if event.startswith("OriginateResponse")]
-    ends = r"(DialEnd|Hangup) .+"
+    ends = r"(?:DialEnd .+|HangupRequest|Hangup .+)"
     text = re.sub(
         rf"(?m)^{ends}(\n{ends})+$",
         lambda found: "\n".join(sorted(found[0].split("\n"))),
