@@ -13,19 +13,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ivr.showing import Refused, one_of, out, show
+from ivr.options import HERE, Json, Limit, LineOption, known_line, looking_back
+from ivr.showing import Refused, moment, out, show
 
 if TYPE_CHECKING:
     from ivr.roster import Row
-    from ivr.store import Store
 
 app = typer.Typer(
     help="Who is at work, on the phone, or away, and since when (座席).", no_args_is_help=False
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-LineOption = Annotated[str | None, typer.Option("--line", help="Only this line.")]
-Limit = Annotated[int, typer.Option(min=1, help="At most so many.")]
 StaffNumber = Annotated[str, typer.Argument(help="The agent's staff number.")]
 Reason = Annotated[str, typer.Option(help="Why, for the history.")]
 
@@ -37,8 +34,8 @@ def agents(ctx: typer.Context, line: LineOption = None, as_json: Json = False) -
         return
     from ivr import roster
 
-    _known(ctx, line)
-    rows = roster.listed(_store(ctx), datetime.now(UTC), line)
+    known_line(line)
+    rows = roster.listed(looking_back(), datetime.now(UTC), line)
     brief = [
         {
             "agent": row["staff_number"],
@@ -58,24 +55,19 @@ def agents(ctx: typer.Context, line: LineOption = None, as_json: Json = False) -
 
 
 @app.command()
-def ready(
-    ctx: typer.Context, staff_number: StaffNumber, line: LineOption = None, reason: Reason = ""
-) -> None:
+def ready(staff_number: StaffNumber, line: LineOption = None, reason: Reason = "") -> None:
     """This agent may be rung from now on (示闲)."""
-    _set(ctx, staff_number, line, True, reason)
+    _set(staff_number, line, True, reason)
 
 
 @app.command()
-def busy(
-    ctx: typer.Context, staff_number: StaffNumber, line: LineOption = None, reason: Reason = ""
-) -> None:
+def busy(staff_number: StaffNumber, line: LineOption = None, reason: Reason = "") -> None:
     """This agent is not to be rung any more, once a call that lasts is over (示忙)."""
-    _set(ctx, staff_number, line, False, reason)
+    _set(staff_number, line, False, reason)
 
 
 @app.command()
 def history(
-    ctx: typer.Context,
     staff_number: Annotated[str | None, typer.Argument(help="Only this agent.")] = None,
     line: LineOption = None,
     limit: Limit = 100,
@@ -84,14 +76,14 @@ def history(
     """Who was ready, busy, rung, and why, the latest first (座席状态记录)."""
     from ivr import roster
 
-    _known(ctx, line)
+    known_line(line)
     try:
-        rows = roster.history(_store(ctx), line, staff_number, limit)
+        rows = roster.history(looking_back(), line, staff_number, limit)
     except roster.NoAgent as error:
         raise Refused(str(error)) from error
     brief = [
         {
-            "at": f"{datetime.fromisoformat(row['at']).astimezone():%m-%d %H:%M:%S}",
+            "at": moment(row["at"], "%m-%d %H:%M:%S"),
             "agent": row["staff_number"],
             "state": row["state"],
             "reason": row["reason"],
@@ -103,15 +95,14 @@ def history(
     show(brief, as_json, "changes of state", whole=rows)
 
 
-def line(ctx: typer.Context, line: LineOption = None, as_json: Json = False) -> None:
+def line(line: LineOption = None, as_json: Json = False) -> None:
     """Who waits for a person, how long, and at which place (排队)."""
     from ivr import hotlines, roster
 
-    lines = hotlines.load(ctx.obj.root).lines
-    if line is not None:
-        one_of(line, lines, "line")
+    known_line(line)
+    lines = hotlines.load(HERE.root).lines
     staff = {name: one.staff for name, one in lines.items()}
-    rows = roster.waiting(_store(ctx), datetime.now(UTC), staff, line)
+    rows = roster.waiting(looking_back(), datetime.now(UTC), staff, line)
     brief = [
         {
             "call": row["call"],
@@ -135,14 +126,12 @@ def _now(row: Row) -> str:
     return "is to be called back" if row["kind"] == "callback" else "nobody is at work"
 
 
-def _set(
-    ctx: typer.Context, staff_number: str, line: str | None, is_ready: bool, reason: str
-) -> None:
+def _set(staff_number: str, line: str | None, is_ready: bool, reason: str) -> None:
     from ivr import roster
     from ivr.agents import Agents
 
-    _known(ctx, line)
-    store = _store(ctx)
+    known_line(line)
+    store = looking_back()
     try:
         phone = roster.phone(store, staff_number, line)
     except roster.NoAgent as error:
@@ -153,20 +142,6 @@ def _set(
     wanted = "ready" if is_ready else "busy"
     later = "" if state == wanted else f" now, and {wanted} after this call"
     out.print(f"{staff_number} (phone {phone}) is {state}{later}", highlight=False)
-
-
-def _known(ctx: typer.Context, line: str | None) -> None:
-    """Raises Refused if there is no such line."""
-    from ivr import hotlines
-
-    if line is not None:
-        one_of(line, hotlines.load(ctx.obj.root).lines, "line")
-
-
-def _store(ctx: typer.Context) -> Store:
-    from ivr import listing
-
-    return listing.look_back(ctx.obj.database)
 
 
 def _length(seconds: float) -> str:

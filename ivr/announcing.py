@@ -27,14 +27,15 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 import structlog
-from sqlalchemy import Connection, and_, or_, select, update
+from sqlalchemy import Connection, select, update
 
 from ivr import chain, tickets
 from ivr.chain import Head, Witness
 from ivr.clock import Clock
 from ivr.flow import Line
+from ivr.leases import AT_ONCE, LEASE, claimed, held
 from ivr.manager import ManagerError
-from ivr.store import StorageFailed, Store, insert_new
+from ivr.store import StorageFailed, Store
 from ivr.tables import ticket_announcements as rows
 from ivr.tables import tickets as work
 from ivr.ticket_rules import Rules, Webhook
@@ -43,15 +44,11 @@ from ivr.webhook import Sender
 
 LOOK = 15.0
 """Seconds between two looks at the tickets."""
-LEASE = timedelta(seconds=60)
-"""After this time, what a process has claimed and not finished is taken over."""
 FIRST_PAUSE = 30.0
 LONGEST_PAUSE = 3600.0
 """Seconds before a webhook is tried again, at first and at most."""
 TRIES = 20
 """Attempts at a webhook: for more than half a day."""
-AT_ONCE = 8
-"""Announcements that are claimed, and webhooks that are out, at once."""
 
 SAYS = {"due_soon": "a ticket is due soon", "overdue": "a ticket is overdue"}
 
@@ -196,16 +193,17 @@ class Announcer:
             return []
         with self._store.read() as connection:
             known = _known(connection, before, now)
-        claimed = []
+        news = []
         for one, threshold in due:
             if (one.id, threshold) in known:
                 continue
             with self._store.write() as connection:
-                if _claimed(connection, one.id, threshold, now):
-                    claimed.append(News(one, threshold, chain.head(connection)))
-            if len(claimed) == AT_ONCE:
+                key = {"ticket": one.id, "threshold": threshold}
+                if claimed(connection, rows, key, now, webhook="none", tries=0):
+                    news.append(News(one, threshold, chain.head(connection)))
+            if len(news) == AT_ONCE:
                 break  # no claim may grow old before it is said
-        return claimed
+        return news
 
     def _said(self, one: News, now: datetime) -> None:
         """It was said: that is part of the ticket's history, and the webhook is owed."""
@@ -286,30 +284,7 @@ def _known(connection: Connection, before: datetime, now: datetime) -> set[tuple
         .where(
             work.c.state.in_(tickets.OPEN),
             work.c.due_at <= before,
-            or_(rows.c.told_at.is_not(None), rows.c.claimed_at > now - LEASE),
+            held(rows, now),
         )
     )
     return {(row.ticket, row.threshold) for row in connection.execute(query)}
-
-
-def _claimed(connection: Connection, ticket: str, threshold: str, now: datetime) -> bool:
-    """Claim an announcement; False if somebody has it."""
-    row = {
-        "ticket": ticket,
-        "threshold": threshold,
-        "claimed_at": now,
-        "webhook": "none",
-        "tries": 0,
-    }
-    if insert_new(connection, rows, [row]):
-        return True
-    taken = connection.execute(
-        update(rows)
-        .where(
-            and_(rows.c.ticket == ticket, rows.c.threshold == threshold),
-            rows.c.told_at.is_(None),
-            rows.c.claimed_at <= now - LEASE,
-        )
-        .values(claimed_at=now)
-    )
-    return taken.rowcount == 1

@@ -16,7 +16,6 @@ import asyncio
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +23,7 @@ import typer
 
 from ivr import agent_commands, explore_command, logs, place, promise_commands, ticket_commands
 from ivr.document import BadFile
+from ivr.options import HERE, Json, Limit, LineOption, known_line, looking_back
 from ivr.showing import Refused, complain, err, one_of, out, show
 from ivr.store import StorageFailed
 
@@ -36,26 +36,12 @@ app = typer.Typer(
 )
 
 
-@dataclass(slots=True)
-class Place:
-    """Where the data root and the database are."""
-
-    root: Path
-    database: str
-
-
-HERE = Place(Path(), "")
 GLOBAL = ("--root", "--database")
 """Options of every command, wherever they stand."""
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-LineOption = Annotated[str | None, typer.Option("--line", help="Only this line.")]
-Limit = Annotated[int, typer.Option(min=1, help="At most so many.")]
 
 
 @app.callback()
 def where(
-    ctx: typer.Context,
     root: Annotated[
         Path | None, typer.Option(help="Data root with flows, prompts and asterisk.")
     ] = None,
@@ -68,7 +54,6 @@ def where(
         raise Refused(f"there are no flows under {HERE.root}: give the data root with --root")
     default = place.database(HERE.root)
     HERE.database = database or os.environ.get("SANSHENG_DATABASE") or default
-    ctx.obj = HERE  # for commands in modules of their own
 
 
 # ---------------------------------------------------------------- the service
@@ -188,18 +173,10 @@ def maintenance(
     """Let new calls hear the maintenance apology, or take them again (维护)."""
     if state not in ("on", "off"):
         raise Refused(f"'{state}' is neither on nor off")
-    _known_line(line or None)
+    known_line(line or None)
     request = {"ask": "maintenance", "on": state == "on", "lines": [line] if line else []}
     answer = _asked(request)
     out.print(f"under maintenance: {', '.join(answer['maintenance']) or 'no line'}")
-
-
-def _known_line(line: str | None, *others: str) -> None:
-    """Raises Refused if there is no such line."""
-    from ivr import listing
-
-    if line is not None:
-        one_of(line, [*listing.line_names(HERE.root), *others], "line")
 
 
 def _asked(request: dict[str, Any]) -> Any:
@@ -217,8 +194,8 @@ def calls(line: LineOption = None, limit: Limit = 100, as_json: Json = False) ->
     """Calls, the latest first (通话记录)."""
     from ivr import listing
 
-    _known_line(line)
-    rows = listing.calls(listing.look_back(HERE.database), line, limit)
+    known_line(line)
+    rows = listing.calls(looking_back(), line, limit)
     show(listing.calls_brief(rows), as_json, "calls", whole=rows)
 
 
@@ -230,7 +207,7 @@ def journal(
     from ivr import listing
 
     try:
-        show(listing.journal(listing.look_back(HERE.database), call), as_json, "entries")
+        show(listing.journal(looking_back(), call), as_json, "entries")
     except listing.NoCall as error:
         raise Refused(str(error)) from error
 
@@ -241,7 +218,7 @@ def replay(call: Annotated[str, typer.Argument(help="The call's id, from `calls`
     from ivr import listing
 
     try:
-        done = listing.replayed(listing.look_back(HERE.database), call)
+        done = listing.replayed(looking_back(), call)
     except listing.NoCall as error:
         raise Refused(str(error)) from error
     if done.difference is not None:
@@ -262,10 +239,10 @@ def messages(
     from ivr import listing
     from ivr.messages import STATES
 
-    _known_line(line)
+    known_line(line)
     if state is not None:
         one_of(state, STATES, "state")
-    rows = listing.left(listing.look_back(HERE.database), line, state, limit)
+    rows = listing.left(looking_back(), line, state, limit)
     show(listing.left_masked(rows), as_json, "messages", whole=rows)
 
 
@@ -286,7 +263,7 @@ def prompts(line: LineOption = None, as_json: Json = False) -> None:
     """What the lines say, and the file Asterisk plays for it (提示音)."""
     from ivr import listing
 
-    _known_line(line, "common")
+    known_line(line, "common")
     rows = listing.prompts(HERE.root, place.sounds(HERE.root), line or "")
     brief = [{k: row[k] for k in ("id", "text", "seconds", "recorded")} for row in rows]
     show(brief, as_json, "prompts", whole=rows)

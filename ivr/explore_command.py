@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 
+from ivr.options import HERE
 from ivr.showing import Refused, err, one_of, out
 
 LineName = Annotated[str, typer.Argument(help="A line's name; all of them if not given.")]
@@ -26,7 +27,6 @@ Watched = Annotated[bool, typer.Option("--watched", help="Also by the rules of g
 
 
 def explore(
-    ctx: typer.Context,
     line: LineName = "",
     flow: FlowName = "",
     depth: Depth = 0,
@@ -40,7 +40,7 @@ def explore(
     from ivr import exploring, hotlines
     from ivr.explore import NotReached
 
-    lines = hotlines.load(ctx.obj.root).lines
+    lines = hotlines.load(HERE.root).lines
     names = [one_of(line, lines, "line")] if line else list(lines)
     asked = exploring.Wish(flow, depth, most, calls, plain, watched)
     found = []

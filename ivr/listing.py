@@ -26,6 +26,7 @@ from ivr.call import Call, step
 from ivr.codec import encode
 from ivr.prompts import Library
 from ivr.redact import mask, redacted
+from ivr.showing import moment
 from ivr.store import Message, StorageFailed, Store
 
 Row = dict[str, Any]
@@ -159,7 +160,7 @@ def calls_brief(rows: Sequence[Row]) -> list[Row]:
     return [
         {
             "call": row["call"],
-            "at": _brief(row["offered_at"]),
+            "at": moment(row["offered_at"]),
             "line": row["line"],
             "caller": row["caller"] or WITHHELD,
             "ended by": row["ended_by"] or "(is up)",
@@ -219,10 +220,10 @@ def left_masked(rows: Sequence[Row]) -> list[Row]:
             "message": row["message"],
             "line": row["line"],
             "kind": row["kind"],
-            "due": _brief(row["due_at"]),
+            "due": moment(row["due_at"]),
             "contact": mask(row["contact"] or row["caller"]),
             "state": row["state"],
-            "at": _brief(row["created_at"]),
+            "at": moment(row["created_at"]),
             "seconds": round(row["seconds"], 1),
             "quality": row["quality"],
         }
@@ -268,8 +269,3 @@ def replayed(store: Store, call: str) -> replay.Replay:
 
 def _time(at: datetime | None) -> str | None:
     return None if at is None else at.astimezone(UTC).isoformat(timespec="milliseconds")
-
-
-def _brief(at: str | None) -> str:
-    """A time for a table: this machine's, to the second."""
-    return "" if at is None else f"{datetime.fromisoformat(at).astimezone():%m-%d %H:%M:%S}"

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 CONTEXT = "sansheng-callback"
 """Where the dialplan takes a person who has picked up."""
-PREFIX = "sansheng-callback-"
-"""How the ids of such channels begin."""
 SETTLE = 0.2
 """How long the word of a channel's end may come after the word that the ringing has failed."""
 SILENT = 10.0

@@ -15,27 +15,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ivr.document import Text
-from ivr.showing import Refused, err, one_of, out, show
+from ivr.options import By, Json, Limit, LineOption, Words, known_line, looking_back, staff_number
+from ivr.showing import Refused, err, moment, one_of, out, show
 
 if TYPE_CHECKING:
     from ivr.promises import Promise
-    from ivr.store import Store
 
 app = typer.Typer(
     help="Calls that callers were promised: what is due, what was broken (承诺、回拨).",
     no_args_is_help=False,
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-LineOption = Annotated[str | None, typer.Option("--line", help="Only this line.")]
 State = Annotated[
     str | None, typer.Option(help="Only this state, or all; default: what is still owed.")
 ]
 Due = Annotated[str | None, typer.Option(help="Only what is due within this time, such as 2 h.")]
-Limit = Annotated[int, typer.Option(min=1, help="At most so many.")]
 Id = Annotated[str, typer.Argument(help="The promise's id, from `promises`.")]
-By = Annotated[str, typer.Option("--by", help="Staff number of who does it.")]
-Words = Annotated[str, typer.Option("--text", help="What is to be remembered of it.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -50,12 +45,10 @@ def promises(
     """Calls that callers were promised, the one due first first (承诺列表)."""
     if ctx.invoked_subcommand is not None:
         return
-    from ivr import hotlines
     from ivr import promises as work
     from ivr.document import BadFile, seconds
 
-    if line is not None:
-        one_of(line, hotlines.documents(ctx.obj.root)[1], "line")
+    known_line(line)
     states: tuple[str, ...] = work.OWED
     if state is not None:
         states = work.STATES
@@ -68,7 +61,7 @@ def promises(
             before = now + timedelta(seconds=seconds(Text.at(due, "--due", 0)))
         except (BadFile, OverflowError):
             raise Refused(f"--due '{due}' is no length of time: write e.g. 30 min or 2 h") from None
-    found = work.listed(_store(ctx), hotline=line, states=states, due_before=before, limit=limit)
+    found = work.listed(looking_back(), hotline=line, states=states, due_before=before, limit=limit)
     rows = [_row(one, now) for one in found]
     brief = [
         {
@@ -76,7 +69,7 @@ def promises(
             "line": row["line"],
             "kind": row["kind"],
             "contact": row["contact"],
-            "due": _brief(row["due_at"]),
+            "due": moment(row["due_at"]),
             "state": row["state"],
             "calls": row["tries"],
             "owner": row["owner"],
@@ -88,12 +81,12 @@ def promises(
 
 
 @app.command("show")
-def show_(ctx: typer.Context, promise: Id, as_json: Json = False) -> None:
+def show_(promise: Id, as_json: Json = False) -> None:
     """One promise with its contact and every attempt to keep it (承诺详情)."""
     from ivr import attempts
     from ivr import promises as work
 
-    store = _store(ctx)
+    store = looking_back()
     try:
         one = work.found(store, promise)
     except work.NoPromise as error:
@@ -115,15 +108,14 @@ def show_(ctx: typer.Context, promise: Id, as_json: Json = False) -> None:
         return
     for name, value in row.items():
         if value not in ("", None):
-            value = _local(value) if name.endswith("_at") else value
+            value = moment(value, "%Y-%m-%d %H:%M") if name.endswith("_at") else value
             out.print(f"{name:10} {value}", highlight=False, markup=False, soft_wrap=True)
     out.print()
-    show([{**each, "at": _brief(str(each["at"]))} for each in tries], False, "attempts")
+    show([{**each, "at": moment(str(each["at"]))} for each in tries], False, "attempts")
 
 
 @app.command()
 def report(
-    ctx: typer.Context,
     days: Annotated[int, typer.Option(min=1, help="Promises made in so many days.")] = 30,
     as_json: Json = False,
 ) -> None:
@@ -133,7 +125,7 @@ def report(
     from ivr import promises as work
 
     rows = [
-        asdict(one) for one in work.report(_store(ctx), datetime.now(UTC) - timedelta(days=days))
+        asdict(one) for one in work.report(looking_back(), datetime.now(UTC) - timedelta(days=days))
     ]
     show(rows, as_json, "promises kept", whole=rows)
     if any(row["broken"] for row in rows):
@@ -141,31 +133,29 @@ def report(
 
 
 @app.command()
-def kept(ctx: typer.Context, promise: Id, by: By, text: Words = "") -> None:
+def kept(promise: Id, by: By, text: Words = "") -> None:
     """Somebody has called back themselves (已回电)."""
-    _settle(ctx, promise, "kept", by, text, "is kept")
+    _settle(promise, "kept", by, text, "is kept")
 
 
 @app.command()
-def drop(ctx: typer.Context, promise: Id, by: By, text: Words) -> None:
+def drop(promise: Id, by: By, text: Words) -> None:
     """Nobody is to be called back any more; say why (不再回拨)."""
-    _settle(ctx, promise, "given_up", by, text, "is dropped: nobody calls for it any more")
+    _settle(promise, "given_up", by, text, "is dropped: nobody calls for it any more")
 
 
 @app.command()
-def again(ctx: typer.Context, promise: Id, by: By, text: Words = "") -> None:
+def again(promise: Id, by: By, text: Words = "") -> None:
     """Try a promise that was given up once more, from now on (重新回拨)."""
-    _settle(ctx, promise, "open", by, text, "is tried again from now on")
+    _settle(promise, "open", by, text, "is tried again from now on")
 
 
-def _settle(ctx: typer.Context, promise: str, state: str, by: str, text: str, done: str) -> None:
+def _settle(promise: str, state: str, by: str, text: str, done: str) -> None:
     from ivr import promises as work
-    from ivr.tickets import STAFF
 
-    if not STAFF.fullmatch(by):
-        raise Refused(f"'{by}' is no staff number")
+    staff_number(by)
     try:
-        work.settle(_store(ctx), promise, state, by, text, datetime.now(UTC))
+        work.settle(looking_back(), promise, state, by, text, datetime.now(UTC))
     except work.NoPromise as error:
         raise Refused(str(error)) from None
     err.print(f"promise {promise} {done}")
@@ -190,19 +180,3 @@ def _row(one: Promise, now: datetime) -> dict[str, Any]:
         "owner": one.owner,
         "reason": masked(one.reason),
     }
-
-
-def _brief(moment: str) -> str:
-    """A moment for people at the machine: its own time, to the minute."""
-    return datetime.fromisoformat(moment).astimezone().strftime("%m-%d %H:%M")
-
-
-def _local(moment: str) -> str:
-    """A moment for people at the machine, with its day and year."""
-    return datetime.fromisoformat(moment).astimezone().strftime("%Y-%m-%d %H:%M")
-
-
-def _store(ctx: typer.Context) -> Store:
-    from ivr import listing
-
-    return listing.look_back(ctx.obj.database)

@@ -17,18 +17,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, and_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, select, update
 
+from ivr.leases import AT_ONCE, claimed, held
 from ivr.promises import GIVEN_UP, OWED, Promise
-from ivr.store import Store, insert_new
+from ivr.store import Store
 from ivr.tables import promise_announcements as rows
 from ivr.tables import promises
 
 DUE_SOON, LATE, LEFT = "due_soon", "broken", "given_up"
-LEASE = timedelta(seconds=60)
-"""After this time, what a process has claimed and not said is taken over."""
-AT_ONCE = 8
-"""Announcements that are claimed at once: no claim may grow old before it is said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +35,22 @@ class News:
     what: str
     promise: Promise
 
+    @property
+    def key(self) -> dict[str, str]:
+        return {"promise": self.promise.id, "what": self.what}
+
 
 def claim(store: Store, lines: Mapping[str, float], now: datetime) -> list[News]:
     """What is to be said now, claimed for this process; `lines` says how many seconds ahead a
     promise is due soon (or half of the time promised, if that is less). Raises StorageFailed."""
     longest = timedelta(seconds=max(lines.values(), default=0.0))
-    held = promises.c
+    owed = promises.c
     wanted = {
         DUE_SOON: and_(
-            held.state.in_(OWED), held.due_at <= now + longest, held.due_at > now
+            owed.state.in_(OWED), owed.due_at <= now + longest, owed.due_at > now
         ),
-        LATE: held.broken_at.is_not(None),
-        LEFT: held.state == GIVEN_UP,
+        LATE: owed.broken_at.is_not(None),
+        LEFT: owed.state == GIVEN_UP,
     }  # fmt: skip
     with store.read() as connection:
         found = [
@@ -61,7 +62,7 @@ def claim(store: Store, lines: Mapping[str, float], now: datetime) -> list[News]
     if not found:
         return []
     with store.write() as connection:
-        return [one for one in found[:AT_ONCE] if _claimed(connection, one, now)]
+        return [one for one in found[:AT_ONCE] if claimed(connection, rows, one.key, now)]
 
 
 def said(store: Store, news: News, now: datetime) -> None:
@@ -85,7 +86,7 @@ def _unsaid(
     done = select(rows.c.promise).where(
         rows.c.promise == promises.c.id,
         rows.c.what == what,
-        or_(rows.c.told_at.is_not(None), rows.c.claimed_at > now - LEASE),
+        held(rows, now),
     )
     query = (
         select(promises)
@@ -93,20 +94,3 @@ def _unsaid(
         .order_by(promises.c.due_at, promises.c.id)
     )
     return [Promise(**row._mapping) for row in connection.execute(query)]
-
-
-def _claimed(connection: Connection, news: News, now: datetime) -> bool:
-    row = {"promise": news.promise.id, "what": news.what, "claimed_at": now}
-    if insert_new(connection, rows, [row]):
-        return True
-    taken = connection.execute(
-        update(rows)
-        .where(
-            rows.c.promise == news.promise.id,
-            rows.c.what == news.what,
-            rows.c.told_at.is_(None),
-            rows.c.claimed_at <= now - LEASE,
-        )
-        .values(claimed_at=now)
-    )
-    return taken.rowcount == 1

@@ -63,8 +63,9 @@ def play(scenarios: Sequence[Scenario], loaded: Hotlines, *, wire: bool) -> list
 
 
 def verdict(one: Scenario, outcome: Outcome, loaded: Hotlines, *, golden: bool = True) -> Verdict:
-    """What is wrong with how a scenario went."""
-    complaints = [
+    """What is wrong with a scenario and how it went."""
+    complaints = [str(it) for it in one.unknown_prompts(loaded.lines[one.hotline].prompts)]
+    complaints += [
         f"broke {mark}"
         for mark in rehearsal.broken(outcome, loaded.lines[one.hotline])
         if not set(mark.clauses) & set(one.breaks)

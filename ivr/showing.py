@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from difflib import get_close_matches
 from typing import Any
 
@@ -45,6 +46,11 @@ def one_of(value: str, known: Iterable[str], what: str) -> str:
     near = get_close_matches(value, names, 1)
     guess = f"did you mean '{near[0]}'? " if near else ""
     raise Refused(f"there is no {what} '{value}': {guess}choose one of {', '.join(names)}")
+
+
+def moment(at: str, spec: str = "%m-%d %H:%M") -> str:
+    """A time in ISO 8601 for people at the machine: its own, to the minute; empty stays empty."""
+    return f"{datetime.fromisoformat(at).astimezone():{spec}}" if at else ""
 
 
 def count(number: int, noun: str) -> str:

@@ -151,11 +151,6 @@ class Staff:
         return found.minutes if found is not None else MINUTES
 
     @property
-    def in_talk(self) -> tuple[Feature, ...]:
-        """The features of a conversation: they give us the caller's ear. All but `back`."""
-        return tuple(one for one in self.features.values() if one.name != BACK)
-
-    @property
     def prompts(self) -> tuple[str, ...]:
         """Every prompt that a feature can say, each once, in the order written."""
         return tuple(dict.fromkeys(say for one in self.features.values() for say in one.says))

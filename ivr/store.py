@@ -22,7 +22,6 @@ from typing import Any
 from sqlalchemy import (
     Connection,
     Engine,
-    Row,
     Table,
     create_engine,
     delete,
@@ -239,15 +238,6 @@ class Store:
         with self.write() as connection:
             migrations.upgrade(connection)
 
-    def add_version(self, digest: str, hotline: str, body: object, created: datetime) -> None:
-        """Keep one merged flow version under its hash; one that is there already stays."""
-        with self.write() as connection:
-            insert_new(
-                connection,
-                versions,
-                [{"hash": digest, "hotline": hotline, "body": body, "created": created}],
-            )
-
     def version(self, digest: str) -> Any:
         """The body of the flow version with this hash. Raises KeyError."""
         with self.read() as connection:
@@ -370,14 +360,6 @@ def upsert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any
     connection.execute(
         statement.on_conflict_do_update(index_elements=keys, set_=changes), list(rows)
     )
-
-
-def as_dict(row: Row[Any]) -> dict[str, Any]:
-    """A row as plain values, times as ISO 8601 in UTC, for `--json`."""
-    return {
-        key: value.isoformat() if isinstance(value, datetime) else value
-        for key, value in row._mapping.items()
-    }
 
 
 _TABLES: dict[type, Table] = {

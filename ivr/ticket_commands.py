@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ivr.showing import Refused, complain, err, one_of, out, show
+from ivr.options import HERE, By, Json, Limit, LineOption, known_line, looking_back, staff_number
+from ivr.options import Words as Text
+from ivr.showing import Refused, complain, err, moment, one_of, out, show
 from ivr.store import StorageFailed
 
 if TYPE_CHECKING:
@@ -30,15 +32,10 @@ app = typer.Typer(
     help="Work that callers left: who owes what, and until when (工单).", no_args_is_help=False
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-LineOption = Annotated[str | None, typer.Option("--line", help="Only this line.")]
 State = Annotated[str | None, typer.Option(help="Only this state, or all; default: open ones.")]
 Overdue = Annotated[bool, typer.Option("--overdue", help="Only what is overdue.")]
 DueSoon = Annotated[bool, typer.Option("--due-soon", help="Only what is due soon.")]
-Limit = Annotated[int, typer.Option(min=1, help="At most so many.")]
 Id = Annotated[str, typer.Argument(help="The ticket's id, from `tickets`, such as T17.")]
-By = Annotated[str, typer.Option("--by", help="Staff number of who does it.")]
-Text = Annotated[str, typer.Option("--text", help="What is to be remembered of it.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -53,12 +50,11 @@ def tickets(
 ) -> None:
     """Work that callers left: who owes what, and until when (工单). Lists what is open."""
     if ctx.invoked_subcommand is None:
-        _list(ctx, line, state, overdue, due_soon, limit, as_json)
+        _list(line, state, overdue, due_soon, limit, as_json)
 
 
 @app.command("list")
 def list_(
-    ctx: typer.Context,
     line: LineOption = None,
     state: State = None,
     overdue: Overdue = False,
@@ -67,11 +63,10 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """Tickets, the one due first first (工单列表)."""
-    _list(ctx, line, state, overdue, due_soon, limit, as_json)
+    _list(line, state, overdue, due_soon, limit, as_json)
 
 
 def _list(
-    ctx: typer.Context,
     line: str | None,
     state: str | None,
     overdue: bool,
@@ -83,9 +78,8 @@ def _list(
     from ivr import tickets as work
     from ivr.ticket_rules import Rules, parse
 
-    lines = {name: parse(at) for name, at in hotlines.documents(ctx.obj.root)[1].items()}
-    if line is not None:
-        one_of(line, lines, "line")
+    known_line(line)
+    lines = {name: parse(at) for name, at in hotlines.documents(HERE.root)[1].items()}
     states: tuple[str, ...] = work.OPEN
     if state is not None:
         states = work.STATES
@@ -95,7 +89,7 @@ def _list(
     wanted |= {"due_soon"} if due_soon else set()
     now = datetime.now(UTC)
     rows = []
-    for one in work.listed(_store(ctx), hotline=line, states=states, limit=None):
+    for one in work.listed(looking_back(), hotline=line, states=states, limit=None):
         stands = work.standing(one, now, lines.get(one.hotline, Rules()).due_soon)
         if not wanted or stands in wanted:
             rows.append({**_row(one), "stands": stands})
@@ -105,7 +99,7 @@ def _list(
             "line": row["line"],
             "kind": row["kind"],
             "urgency": row["urgency"],
-            "due": _brief(row["due_at"]),
+            "due": moment(row["due_at"]),
             "stands": row["stands"].replace("_", " "),
             "state": row["state"].replace("_", " for ", 1),
             "owner": row["owner"],
@@ -116,12 +110,12 @@ def _list(
 
 
 @app.command("show")
-def show_(ctx: typer.Context, ticket: Id, as_json: Json = False) -> None:
+def show_(ticket: Id, as_json: Json = False) -> None:
     """One ticket with its contact and its whole history (工单详情)."""
     from ivr import tickets as work
     from ivr.redact import masked
 
-    store = _store(ctx)
+    store = looking_back()
     one = _done(lambda: work.found(store, ticket))
     steps = _done(lambda: work.history(store, ticket))
     row = {**_row(one), "caller": one.caller, "contact": one.contact}
@@ -134,7 +128,7 @@ def show_(ctx: typer.Context, ticket: Id, as_json: Json = False) -> None:
         return
     for name, value in row.items():
         if value not in ("", None, {}):
-            told = _brief(value) if name.endswith("_at") else value
+            told = moment(value) if name.endswith("_at") else value
             if isinstance(value, dict):
                 told = " ".join(f"{key}={one}" for key, one in value.items())
             out.print(f"{name:17} {told}", highlight=False, markup=False, soft_wrap=True)
@@ -143,7 +137,7 @@ def show_(ctx: typer.Context, ticket: Id, as_json: Json = False) -> None:
         [
             {
                 "row": str(step["seq"]),
-                "at": _brief(step["at"]),
+                "at": moment(step["at"]),
                 "what": step["what"],
                 "who": step["who"],
                 "text": step["text"],
@@ -156,14 +150,13 @@ def show_(ctx: typer.Context, ticket: Id, as_json: Json = False) -> None:
 
 
 @app.command()
-def take(ctx: typer.Context, ticket: Id, by: By, text: Text = "") -> None:
+def take(ticket: Id, by: By, text: Text = "") -> None:
     """Take a ticket on, or over, or open it again (受理)."""
-    _change(ctx, ticket, "taken", by, text, taken_by=by)
+    _change(ticket, "taken", by, text, taken_by=by)
 
 
 @app.command()
 def wait(
-    ctx: typer.Context,
     ticket: Id,
     by: By,
     for_: Annotated[str, typer.Option("--for", help="form, documents or caller.")],
@@ -171,24 +164,23 @@ def wait(
 ) -> None:
     """It waits for something from outside; the time goes on (挂起)."""
     one_of(for_, ("form", "documents", "caller"), "thing to wait for")
-    _change(ctx, ticket, f"waiting_{for_}", by, text)
+    _change(ticket, f"waiting_{for_}", by, text)
 
 
 @app.command()
-def done(ctx: typer.Context, ticket: Id, by: By, text: Text = "") -> None:
+def done(ticket: Id, by: By, text: Text = "") -> None:
     """It is solved; --text says how (办结)."""
-    _change(ctx, ticket, "done", by, text)
+    _change(ticket, "done", by, text)
 
 
 @app.command()
-def close(ctx: typer.Context, ticket: Id, by: By, text: Text = "") -> None:
+def close(ticket: Id, by: By, text: Text = "") -> None:
     """Close a ticket that is done, and whose caller knows (关闭)."""
-    _change(ctx, ticket, "closed", by, text)
+    _change(ticket, "closed", by, text)
 
 
 @app.command()
 def remark(
-    ctx: typer.Context,
     ticket: Id,
     text: Annotated[str, typer.Argument(help="The remark.")],
     by: By,
@@ -198,13 +190,12 @@ def remark(
     from ivr import tickets as work
 
     one_of(as_, work.REMARKS, "remark")
-    _add(ctx, by, lambda store, now: work.remark(store, ticket, by, now, text, as_))
+    _add(by, lambda store, now: work.remark(store, ticket, by, now, text, as_))
     _said(f"{ticket} has a {as_.replace('_', '-')} more")
 
 
 @app.command()
 def assign(
-    ctx: typer.Context,
     ticket: Id,
     to: Annotated[str, typer.Option("--to", help="A department, or supervisor.")],
     by: By,
@@ -215,18 +206,17 @@ def assign(
     from ivr import tickets as work
     from ivr.ticket_rules import PLAIN, SUPERVISOR
 
-    store = _store(ctx)
+    store = looking_back()
     one = _done(lambda: work.found(store, ticket))
-    document = hotlines.documents(ctx.obj.root)[1].get(one.hotline)
+    document = hotlines.documents(HERE.root)[1].get(one.hotline)
     departments = document.get("departments", {}) if document is not None else {}
     one_of(to, (*(departments or (PLAIN.owner,)), SUPERVISOR), "owner")
-    _add(ctx, by, lambda store, now: work.assign(store, ticket, to, by, now, text))
+    _add(by, lambda store, now: work.assign(store, ticket, to, by, now, text))
     _said(f"{ticket} is owned by {to}")
 
 
 @app.command()
 def grade(
-    ctx: typer.Context,
     ticket: Id,
     grade: Annotated[str, typer.Argument(help="light, serious or very_serious.")],
     by: By,
@@ -237,13 +227,12 @@ def grade(
     from ivr.ticket_rules import GRADES
 
     one_of(grade, GRADES, "grade")
-    _add(ctx, by, lambda store, now: work.grade(store, ticket, grade, by, now, text))
+    _add(by, lambda store, now: work.grade(store, ticket, grade, by, now, text))
     _said(f"{ticket} is {grade.replace('_', ' ')}")
 
 
 @app.command()
 def verify(
-    ctx: typer.Context,
     head: Annotated[
         list[str] | None, typer.Option(help="A head that was written down elsewhere.")
     ] = None,
@@ -253,7 +242,7 @@ def verify(
     from ivr.audit import audit
     from ivr.chain import Head, Witness, read_head
 
-    witness = Witness.of(ctx.obj.root, ctx.obj.database)
+    witness = Witness.of(HERE.root, HERE.database)
     heads: list[Head] = [_done(lambda one=one: read_head(one)) for one in head or ()]  # type: ignore[misc]
     try:
         heads += witness.heads()
@@ -263,7 +252,7 @@ def verify(
             f"would pass: {error.strerror or error}; ask as the service's user"
         ) from error
     try:
-        report = audit(_store(ctx), heads)
+        report = audit(looking_back(), heads)
     except StorageFailed as error:
         # a database that cannot be read proves nothing either
         complain([f"the history cannot be read: {error}"], "")
@@ -285,7 +274,6 @@ def verify(
 
 
 def offenders(
-    ctx: typer.Context,
     least: Annotated[int, typer.Option(min=1, help="With at least so many such calls.")] = 2,
     line: LineOption = None,
     full: Annotated[bool, typer.Option("--full", help="Whole numbers; needs the two below.")] = (
@@ -296,18 +284,16 @@ def offenders(
     as_json: Json = False,
 ) -> None:
     """Callers whose calls were ended for harassment, the worst first (骚扰来电)."""
-    from ivr import hotlines
     from ivr import offenders as who
     from ivr.redact import mask
 
-    if line is not None:
-        one_of(line, hotlines.documents(ctx.obj.root)[1], "line")
+    known_line(line)
     if full and not reason.strip():
         raise Refused("whole numbers are given for a reason: --by STAFF --reason TEXT")
-    store = _store(ctx)
+    store = looking_back()
     found = who.offenders(store, least, line)
     if full:
-        who.disclosed(store, found, _staff(by), reason, datetime.now(UTC))
+        who.disclosed(store, found, staff_number(by), reason, datetime.now(UTC))
     rows: list[dict[str, Any]] = [
         {
             "number": (one.number if full else mask(one.number)) or "(withheld)",
@@ -318,17 +304,11 @@ def offenders(
         }
         for one in found
     ]
-    brief = [{**row, "last": _brief(row["last"]), "calls": row["calls"][0]} for row in rows]
+    brief = [{**row, "last": moment(row["last"]), "calls": row["calls"][0]} for row in rows]
     show(brief, as_json, "offenders", whole=rows)
 
 
 # ---------------------------------------------------------------- what they share
-
-
-def _store(ctx: typer.Context) -> Store:
-    from ivr import listing
-
-    return listing.look_back(ctx.obj.database)
 
 
 def _done(work: Callable[[], Any]) -> Any:
@@ -340,18 +320,10 @@ def _done(work: Callable[[], Any]) -> Any:
         raise Refused(str(error)) from error
 
 
-def _staff(by: str) -> str:
-    from ivr.tickets import STAFF
-
-    if not STAFF.fullmatch(by):
-        raise Refused(f"'{by}' is no staff number: write digits, such as --by 801")
-    return by
-
-
-def _change(ctx: typer.Context, ticket: str, state: str, by: str, text: str, **more: str) -> None:
+def _change(ticket: str, state: str, by: str, text: str, **more: str) -> None:
     from ivr import tickets as work
 
-    _add(ctx, by, lambda store, now: work.change(store, ticket, state, by, now, text, **more))
+    _add(by, lambda store, now: work.change(store, ticket, state, by, now, text, **more))
     _said(f"{ticket} is {state.replace('_', ' for ', 1)}")
 
 
@@ -360,17 +332,17 @@ def _said(what: str) -> None:
     out.print(what, highlight=False, markup=False)
 
 
-def _add(ctx: typer.Context, by: str, work: Callable[[Store, datetime], Any]) -> None:
+def _add(by: str, work: Callable[[Store, datetime], Any]) -> None:
     """Do it, and write the new head of the history down outside of the database."""
     from ivr import chain
 
-    _staff(by)
-    store = _store(ctx)
+    staff_number(by)
+    store = looking_back()
     _done(lambda: work(store, datetime.now(UTC)))
     with store.read() as connection:
         head = chain.head(connection)
     try:
-        chain.Witness.of(ctx.obj.root, ctx.obj.database).note(head)
+        chain.Witness.of(HERE.root, HERE.database).note(head)
     except OSError as error:
         err.print(f"it is done, but the head {head} could not be written down: {error}")
 
@@ -407,8 +379,3 @@ def _masked(value: Any, masked: Callable[[str], str]) -> Any:
     if isinstance(value, dict):
         return {key: _masked(one, masked) for key, one in value.items()}
     return masked(value) if isinstance(value, str) else value
-
-
-def _brief(at: str) -> str:
-    """A time for a table: this machine's, to the minute."""
-    return f"{datetime.fromisoformat(at).astimezone():%m-%d %H:%M}"

@@ -17,7 +17,6 @@ TEL-3.4c, CCB-7, WRK-3.2.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -60,8 +59,6 @@ AIM = "24 h"
 
 LONGEST = 1000
 """Characters of a remark."""
-
-STAFF = re.compile(r"[0-9]{1,10}")
 
 
 class NoTicket(Exception):

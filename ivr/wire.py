@@ -212,7 +212,6 @@ def line_limit(version: str) -> int:
 
 
 _COMMAND = re.compile(r"[A-Z]+(?: [A-Z]+)*")
-_APPLICATION = re.compile(r"[A-Za-z0-9_]+")
 
 
 def quote(argument: str | int) -> str:

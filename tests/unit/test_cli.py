@@ -371,3 +371,14 @@ def test_a_simulated_play_is_a_line_for_each_sentence(
     assert all(re.match(r" *\d+\.\d\d  \S", line) for line in play[1:]), play
     assert any(cell_len(line) > 80 for line in play)
     assert total.startswith("1 call, ")
+
+
+def test_a_cue_for_a_prompt_that_the_line_does_not_have_is_told_by_its_line(
+    capsys: pytest.CaptureFixture[str], root: Path, tmp_path: Path
+) -> None:
+    shipped = root / "tests/scenarios/ems-late.yaml"
+    wrong = tmp_path / shipped.name
+    wrong.write_text(shipped.read_text().replace("after: opening", "after: openings"))
+    code, out, _ = sansheng(capsys, "simulate", wrong, "--root", root)
+    assert code == 1
+    assert f"{wrong}:7 F908 the line has no prompt 'openings.late'" in out

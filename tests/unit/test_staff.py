@@ -74,9 +74,8 @@ def test_agents_are_asked_for_by_department_and_by_staff_number() -> None:
     assert (people.minutes("service"), people.minutes("nobody")) == (4, staff.MINUTES)
 
 
-def test_back_is_the_one_feature_that_is_not_pressed_in_a_conversation() -> None:
+def test_the_prompts_of_features_are_told_each_once_in_the_order_written() -> None:
     people = read(FILE)
-    assert [one.name for one in people.in_talk] == ["hold", "slow", "harassment"]
     assert people.prompts == ("sentence.slow", "sentence.warning", "sentence.end")
 
 

@@ -23,7 +23,6 @@ from ivr.store import (
     StorageFailed,
     Store,
     Version,
-    as_dict,
     write_rows,
 )
 
@@ -138,25 +137,29 @@ def test_erasing_a_call_erases_its_legs_and_the_calls_that_kept_its_promises(sto
         assert connection.execute(record).scalar_one() == {}
 
 
+def add_version(store: Store, body: object, created: datetime) -> None:
+    with store.write() as connection:
+        write_rows(connection, Version, [Version("h", "ems", body, created)])
+
+
 def test_times_are_stored_in_utc_and_come_back_aware(store: Store) -> None:
     beijing = datetime(2026, 11, 23, 12, 0, tzinfo=timezone(timedelta(hours=8)))
-    store.add_version("h", "ems", {"b": [1, "二"], "a": None}, beijing)
+    add_version(store, {"b": [1, "二"], "a": None}, beijing)
     with store.read() as connection:
         row = connection.execute(select(tables.versions)).one()
     assert row.created == NOON
     assert row.created.utcoffset() == timedelta(0)
-    assert as_dict(row)["created"] == "2026-11-23T04:00:00+00:00"
 
 
 def test_a_time_without_a_zone_is_refused(sqlite_store: Store) -> None:
     naive = datetime(2026, 11, 23)  # noqa: DTZ001
     with pytest.raises(Exception, match="without a zone"):
-        sqlite_store.add_version("h", "ems", {}, naive)
+        add_version(sqlite_store, {}, naive)
 
 
 def test_a_version_is_kept_once_and_never_written_over(store: Store) -> None:
-    store.add_version("h", "ems", {"first": True}, NOON)
-    store.add_version("h", "ems", {"first": False}, NOON)
+    add_version(store, {"first": True}, NOON)
+    add_version(store, {"first": False}, NOON)
     assert store.version("h") == {"first": True}
     with pytest.raises(KeyError):
         store.version("unknown")

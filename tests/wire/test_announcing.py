@@ -18,13 +18,14 @@ from structlog.testing import capture_logs
 
 from ivr import tickets
 from ivr.actions import Keep
-from ivr.announcing import LEASE, TRIES, Announcer, _known
+from ivr.announcing import TRIES, Announcer, _known
 from ivr.chain import Witness
 from ivr.clock import SystemClock, VirtualClock
 from ivr.fake import FakeAsterisk
 from ivr.fake_ami import Account
 from ivr.flow import Line
 from ivr.hotlines import Hotlines
+from ivr.leases import LEASE
 from ivr.manager import Manager
 from ivr.messages import keep
 from ivr.store import Call, Store, write_rows

@@ -1,0 +1,62 @@
+"""Options that several commands share, and what commands look up before they begin.
+
+Rules this module keeps:
+
+- The rules of `ivr.cli`, which writes into `HERE` where things are before any command begins.
+- A mistake is Refused in the same words, whichever command was called.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ivr.showing import Refused, one_of
+
+if TYPE_CHECKING:
+    from ivr.store import Store
+
+
+@dataclass(slots=True)
+class Place:
+    """Where the data root and the database are."""
+
+    root: Path
+    database: str
+
+
+HERE = Place(Path(), "")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+LineOption = Annotated[str | None, typer.Option("--line", help="Only this line.")]
+Limit = Annotated[int, typer.Option(min=1, help="At most so many.")]
+By = Annotated[str, typer.Option("--by", help="Staff number of who does it.")]
+Words = Annotated[str, typer.Option("--text", help="What is to be remembered of it.")]
+
+
+def known_line(line: str | None, *others: str) -> None:
+    """Raises Refused if a line was named, and there is no such line, also while a mistake in a
+    file keeps lines from being used; `others` are names that may stand for a line."""
+    from ivr import listing
+
+    if line is not None:
+        one_of(line, [*listing.line_names(HERE.root), *others], "line")
+
+
+def looking_back() -> Store:
+    """The database, to look back into. Raises StorageFailed if there is none."""
+    from ivr import listing
+
+    return listing.look_back(HERE.database)
+
+
+def staff_number(by: str) -> str:
+    """The staff number of who does something. Raises Refused if it cannot be one."""
+    from ivr.staff import STAFF_NUMBER
+
+    if not STAFF_NUMBER.fullmatch(by):
+        raise Refused(f"'{by}' is no staff number: write digits, such as --by 801")
+    return by
