@@ -21,7 +21,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from heapq import heappop, heappush
-from typing import Protocol, TypeVar, TypeVarTuple
+from typing import Any, Protocol, TypeVar, TypeVarTuple
 
 Args = TypeVarTuple("Args")
 Result = TypeVar("Result")
@@ -194,6 +194,7 @@ class VirtualClock:
         self._busy: Counter[str] = Counter()
         self._parked: Counter[str] = Counter()
         self._executor = _Executor()
+        self._jobs: set[asyncio.Future[Any]] = set()
 
     def now(self) -> float:
         return self._micro / 1e6
@@ -222,7 +223,10 @@ class VirtualClock:
 
     async def in_executor(self, function: Callable[[*Args], Result], *args: *Args) -> Result:
         with self.busy(getattr(function, "__qualname__", "a job in the executor")):
-            return await self._executor.run(function, *args)
+            job = asyncio.ensure_future(self._executor.run(function, *args))
+            self._jobs.add(job)
+            job.add_done_callback(self._jobs.discard)
+            return await job
 
     def busy(self, who: str = "somebody") -> Span:
         """While this lasts, time does not move."""
@@ -267,9 +271,13 @@ class VirtualClock:
         while quiet < QUIET:
             turns += 1
             # leave the processor to threads that we wait for (executor, manager)
-            await asyncio.sleep(0 if turns % SPIN else 0.0005)
+            left = bool(self._jobs) or turns % SPIN == 0
+            if self._jobs:
+                await asyncio.wait(self._jobs, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
+            else:
+                await asyncio.sleep(0.0005 if left else 0)
             quiet = quiet + 1 if self.idle() else 0
-            if turns % SPIN == 0 and time.monotonic() - began > self.patience:
+            if left and time.monotonic() - began > self.patience:
                 raise Stuck(f"no progress in {self.patience:g} s of real time: {self.describe()}")
 
     async def run(self, until: Callable[[], bool], limit: float = float("inf")) -> None:
