@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -135,14 +136,23 @@ async def listens(call: PhoneCall) -> None:
     await picks_up(call)
 
 
+@asynccontextmanager
+async def promised(directory: Path, agent: Does, person: Does) -> AsyncIterator[Promised]:
+    """An office whose one agent has just become ready, and somebody who has been promised an
+    answer; judged at the end."""
+    one = Promised(directory)
+    async with one.office:
+        one.does(agent, person)
+        one.office.ready(SEAT)
+        one.leave()
+        yield one
+        one.judge()
+
+
 async def test_an_agent_takes_it_the_person_says_who_they_are_and_the_two_talk(
     tmp_path: Path,
 ) -> None:
-    one = Promised(tmp_path)
-    async with one.office:
-        one.does(takes(), says_yes)
-        one.office.ready(SEAT)
-        one.leave()
+    async with promised(tmp_path, takes(), says_yes) as one:
         await one.until(lambda: bool(talking(one.person)))
         await asyncio.sleep(2)
         agent, person = one.agent.rings[-1], one.person.rings[-1]
@@ -155,32 +165,22 @@ async def test_an_agent_takes_it_the_person_says_who_they_are_and_the_two_talk(
         assert heard[0] == "callback.hello"
         assert heard[-1] == "callback.goodbye"
         assert [attempt.result for attempt in one.attempts] == ["connected"]
-        one.judge()
 
 
 @pytest.mark.slow_live
 async def test_killed_before_the_person_is_rung(tmp_path: Path) -> None:
-    one = Promised(tmp_path)
-    async with one.office:
-        one.does(listens, says_yes)
-        one.office.ready(SEAT)
-        one.leave()
+    async with promised(tmp_path, listens, says_yes) as one:
         await one.until(lambda: bool(one.agent.rings))
         await asyncio.sleep(2)
         await one.killed()
         assert one.person.rings == []
         await one.kept_after_all()
         assert len(one.person.rings) == 1
-        one.judge()
 
 
 @pytest.mark.slow_live
 async def test_killed_while_it_rings_at_the_persons(tmp_path: Path) -> None:
-    one = Promised(tmp_path)
-    async with one.office:
-        one.does(takes(), rings_on)
-        one.office.ready(SEAT)
-        one.leave()
+    async with promised(tmp_path, takes(), rings_on) as one:
         await one.until(lambda: bool(one.person.rings))
         await one.killed()
         await one.until(lambda: bool(one.attempts[0].ended_at), 40)
@@ -188,16 +188,11 @@ async def test_killed_while_it_rings_at_the_persons(tmp_path: Path) -> None:
         assert one.attempts[0].result == "unknown"
         await one.kept_after_all()
         assert len(one.person.rings) == 2
-        one.judge()
 
 
 @pytest.mark.slow_live
 async def test_killed_while_the_two_talk_who_talk_on(tmp_path: Path) -> None:
-    one = Promised(tmp_path)
-    async with one.office:
-        one.does(takes(), says_yes)
-        one.office.ready(SEAT)
-        one.leave()
+    async with promised(tmp_path, takes(), says_yes) as one:
         await one.until(lambda: bool(talking(one.person)))
         await asyncio.sleep(1)
         await one.killed()
@@ -208,16 +203,11 @@ async def test_killed_while_the_two_talk_who_talk_on(tmp_path: Path) -> None:
         await one.agent.rings[-1].hang_up()
         await one.until(lambda: one.promise.state == "kept", 40)
         assert len(one.person.rings) == 1
-        one.judge()
 
 
 @pytest.mark.slow_live
 async def test_killed_as_the_two_have_talked(tmp_path: Path) -> None:
-    one = Promised(tmp_path)
-    async with one.office:
-        one.does(takes(), says_yes)
-        one.office.ready(SEAT)
-        one.leave()
+    async with promised(tmp_path, takes(), says_yes) as one:
         await one.until(lambda: bool(talking(one.person)))
         await asyncio.sleep(1)
         await one.agent.rings[-1].hang_up()
@@ -225,4 +215,3 @@ async def test_killed_as_the_two_have_talked(tmp_path: Path) -> None:
         await one.until(lambda: one.promise.state == "kept", 60)
         assert len(one.person.rings) == 1
         assert [attempt.result for attempt in one.attempts] == ["connected"]
-        one.judge()

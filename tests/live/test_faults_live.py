@@ -19,10 +19,11 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
 from harness import ROOT, Stage, free_port
+from watching import Watch
 
 from ivr import scenario
 from ivr.ear import Heard, pauses
@@ -71,49 +72,6 @@ async def deaf_back_end(port: int) -> AsyncIterator[None]:
     finally:
         open_ended.set()
         server.close()
-
-
-class Watch:
-    """What the service says it does; only to know when to act, never to judge by."""
-
-    def __init__(self, line: Stage) -> None:
-        self._line = line
-        self.rows: list[tuple[float, dict[str, Any]]] = []
-        self._news = asyncio.Event()
-
-    async def __aenter__(self) -> Self:
-        self._reading = asyncio.create_task(self._read())
-        async with asyncio.timeout(5):
-            while not self.rows:
-                await self._more()
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        self._reading.cancel()
-        with contextlib.suppress(asyncio.CancelledError, ConnectionError):
-            await self._reading
-
-    async def _read(self) -> None:
-        async for row in self._line.watch():
-            self.rows.append((time.monotonic(), row))
-            self._news.set()
-
-    async def _more(self) -> None:
-        self._news.clear()
-        await self._news.wait()
-
-    async def until(self, caller: str, what: str, prompt: str = "", within: float = 30.0) -> float:
-        """When this call did this for the first time, in monotonic seconds."""
-        place = 0
-        async with asyncio.timeout(within):
-            while True:
-                for when, row in self.rows[place:]:
-                    place += 1
-                    if (row.get("caller"), row["what"]) == (caller, what) and (
-                        not prompt or row.get("prompt") == prompt
-                    ):
-                        return when
-                await self._more()
 
 
 async def at(moment: float) -> None:
