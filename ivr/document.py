@@ -12,7 +12,7 @@ Rules this module keeps:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Self
@@ -38,6 +38,21 @@ class BadFile(Exception):
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(sorted(set(problems)))
         super().__init__("\n".join(map(str, self.problems)))
+
+
+class Trying:
+    """Goes on after a problem and collects it, so that one run shows them all."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+
+    def trying(self, read: Callable[..., Any], *arguments: Any) -> Any:
+        """The value, or None after the problem has been noted."""
+        try:
+            return read(*arguments)
+        except BadFile as error:
+            self.problems += error.problems
+            return None
 
 
 class Text(str):

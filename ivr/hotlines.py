@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from ivr import callback_rules, directory, files, flow, hours
+from ivr import callback_rules, directory, files, hours, line_compiler
 from ivr.directory import Directory
 from ivr.document import BadFile, Map, Problem, problem
 from ivr.events import Offered
@@ -91,7 +91,7 @@ def load(root: Path) -> Hotlines:
             prompt: tuple(sorted(library.slots(name, prompt))) for prompt in library.names(name)
         }
         try:
-            line = flow.compile_line(document, flows, prompts)
+            line = line_compiler.compile_line(document, flows, prompts)
             times[name] = hours.parse(document)
             people[name] = directory.parse(document)
             callbacks[name] = callback_rules.parse(document)
@@ -99,7 +99,7 @@ def load(root: Path) -> Hotlines:
             problems += error.problems
             continue
         lines[name] = line
-        bodies[name] = flow.body(document, flows, prompts)
+        bodies[name] = line_compiler.body(document, flows, prompts)
         for number, at in document["numbers"].items():
             owner = numbers.setdefault(str(number), line)
             if owner is not line:

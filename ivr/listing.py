@@ -21,7 +21,7 @@ from sqlalchemy import inspect
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from ivr import flow, hotlines, messages, replay
+from ivr import hotlines, line_compiler, messages, replay
 from ivr.call import Call, step
 from ivr.codec import encode
 from ivr.prompts import Library
@@ -263,7 +263,7 @@ def replayed(store: Store, call: str) -> replay.Replay:
     entries = replay.entries(store, call)
     if not entries:
         raise NoCall(f"the journal of {call} is empty: was it erased?")
-    line = flow.from_body(store.version(row.version or ""))
+    line = line_compiler.from_body(store.version(row.version or ""))
     return replay.replay(entries, Call(), lambda state, event: step(line, state, event))
 
 

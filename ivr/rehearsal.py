@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from ivr import flow, simulate
+from ivr import line_compiler, simulate
 from ivr.etiquette import marks
 from ivr.events import Offered
 from ivr.flow import Line
@@ -58,7 +58,7 @@ def _expecting(stored: str, expected: float) -> tuple[str, Line]:
     for lookup in body["hotline"]["lookups"].values():
         lookup["expected"] = f"{expected:g} s"
     text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
-    return text, flow.from_body(text)
+    return text, line_compiler.from_body(text)
 
 
 def expected(scenario: Scenario) -> float | None:

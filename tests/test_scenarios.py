@@ -7,8 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from ivr import actions, etiquette, events, files, flow, rehearsal, scenario, wire_rehearsal
+from ivr import (
+    actions,
+    etiquette,
+    events,
+    files,
+    line_compiler,
+    rehearsal,
+    scenario,
+    wire_rehearsal,
+)
 from ivr.call import Call, canonical, step
+from ivr.flow import Line
 from ivr.journal import Entry
 from ivr.replay import replay
 from ivr.scenario import Scenario
@@ -93,12 +103,12 @@ def test_the_stored_version_replays_the_call_too(one, lines, stored, played):
 @pytest.fixture(scope="session")
 def stored(lines):
     """The line of a scenario as it is read back from its stored version, compiled once."""
-    compiled: dict[str, flow.Line] = {}
+    compiled: dict[str, Line] = {}
 
-    def line(one: Scenario) -> flow.Line:
+    def line(one: Scenario) -> Line:
         body = lines_of(one, lines).bodies[one.hotline]
         if body not in compiled:
-            compiled[body] = flow.from_body(body)
+            compiled[body] = line_compiler.from_body(body)
         return compiled[body]
 
     return line

@@ -6,7 +6,8 @@ from ivr import actions, events, files
 from ivr.actions import Action, Foreground
 from ivr.call import Call, step
 from ivr.events import Event, Offered
-from ivr.flow import Line, compile_line
+from ivr.flow import Line
+from ivr.line_compiler import compile_line
 
 
 def line(flows: str, hotline: str = "") -> Line:

@@ -18,7 +18,7 @@ from ivr import checking, hotlines
 from ivr.check import check
 from ivr.document import BadFile, Problem
 from ivr.files import parse
-from ivr.flow import compile_line
+from ivr.line_compiler import compile_line
 
 ROOT = Path(__file__).parents[2]
 FLOWS = sorted(path.stem for path in (ROOT / "flows").glob("*.yaml"))

@@ -14,7 +14,7 @@ import sys
 import pytest
 from mutants import Site, sites, without
 
-from ivr import activities, flow
+from ivr import activities, line_compiler
 from ivr.actions import Bridge, Release
 from ivr.call import Call, step
 from ivr.chances import World
@@ -60,7 +60,7 @@ def xjca(lines):
     """The line as it ships, but that a caller is offered to two agents at most."""
     body = json.loads(lines.bodies["xjca"])
     body["hotline"]["transfer"]["attempts"] = "2"
-    return flow.from_body(json.dumps(body, ensure_ascii=False))
+    return line_compiler.from_body(json.dumps(body, ensure_ascii=False))
 
 
 @pytest.fixture(scope="module")

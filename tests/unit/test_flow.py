@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transitions import Machine
 
-from ivr import files, flow, hotlines
+from ivr import files, guards, hotlines
 from ivr.files import BadFile, Map
-from ivr.flow import compile_line, from_body
+from ivr.flow import Flow, Line
+from ivr.line_compiler import body, compile_line, from_body
 
 FLOW = """\
 flow: call
@@ -89,7 +90,7 @@ class Turn:
         self.written.append((name, value))
 
 
-def registered(compiled: flow.Flow, model: Model, turn: Turn) -> Machine:
+def registered(compiled: Flow, model: Model, turn: Turn) -> Machine:
     """The same table, run the way the library's documentation runs it."""
     machine = Machine(
         model=model,
@@ -110,7 +111,7 @@ def registered(compiled: flow.Flow, model: Model, turn: Turn) -> Machine:
 
 
 def asked(sentence: str, turn: Turn):
-    question = flow.guards.guard(files.Text.at(sentence, "here", 1))
+    question = guards.guard(files.Text.at(sentence, "here", 1))
     return lambda: question(turn)
 
 
@@ -267,7 +268,7 @@ def test_the_version_does_not_depend_on_comments_or_the_order_of_prompts():
     assert same.version == made().version
 
 
-def table(line: flow.Line) -> object:
+def table(line: Line) -> object:
     """All that the machine reads of a line, without the places in files."""
     return (
         line.name, line.numbers, line.settings, line.promises, line.lookups, line.prompts,
@@ -296,7 +297,7 @@ def test_a_stored_version_keeps_the_order_in_which_notes_are_written():
     both = FLOW.replace("note: {result: answered}", "note: {z: 1, a: 2}")
     hotline = files.parse(LINE, "l")
     prompts = {"menu": (), "answer": ()}
-    again = from_body(flow.body(hotline, {"call": files.parse(both, "f")}, prompts))
+    again = from_body(body(hotline, {"call": files.parse(both, "f")}, prompts))
     turn = Turn(again, set())
     again.flows["call"].machine.events["yes_please"].trigger(Bare("asking"), turn)
     assert turn.written == [("z", "1"), ("a", "2")]

@@ -15,6 +15,8 @@ CORE = (
     "actions",
     "call",
     "flow",
+    "flow_compiler",
+    "line_compiler",
     "etiquette",
     "monitor",
     "manners",

@@ -12,7 +12,7 @@ from ivr import staff
 from ivr.check import check
 from ivr.document import BadFile
 from ivr.files import parse
-from ivr.flow import body, compile_line, from_body
+from ivr.line_compiler import body, compile_line, from_body
 from ivr.staff import Agent, Department, Feature, Staff, Transfer
 from ivr.ticket_rules import Webhook
 
