@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from migrated import new
 from sqlalchemy import create_engine, text
 
 from ivr.store import Store
@@ -62,10 +63,6 @@ def postgresql() -> Iterator[str]:
             [pg_ctl, "-D", data, "-l", log, "-w", "-t", "30", "-o", options, "start"], **quiet
         )
         server = f"postgresql+psycopg://tester@127.0.0.1:{port}"
-        admin = create_engine(f"{server}/postgres", isolation_level="AUTOCOMMIT")
-        with admin.connect() as connection:
-            connection.execute(text("CREATE DATABASE test"))
-        admin.dispose()
         try:
             yield server
         finally:
@@ -74,34 +71,63 @@ def postgresql() -> Iterator[str]:
         shutil.rmtree(home)
 
 
+def _statement(server: str, *statements: str) -> None:
+    admin = create_engine(f"{server}/postgres", isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        for statement in statements:
+            connection.execute(text(statement))
+    admin.dispose()
+
+
+def _new(server: str, template: str) -> str:
+    """The address of a new copy of this database; the one before it is gone."""
+    _statement(
+        server,
+        "DROP DATABASE IF EXISTS test WITH (FORCE)",
+        f"CREATE DATABASE test TEMPLATE {template} STRATEGY FILE_COPY",
+    )
+    return f"{server}/test"
+
+
+@pytest.fixture(scope="session")
+def migrated_postgresql(postgresql: str) -> str:
+    """The name of a database with its tables, of which others are copies."""
+    _statement(postgresql, "CREATE DATABASE migrated")
+    store = Store(f"{postgresql}/migrated")
+    store.upgrade()
+    store.close()
+    return "migrated"
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def empty(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The address of a new, empty database, once on SQLite and once on PostgreSQL."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/test.db"
-    server = request.getfixturevalue("postgresql")
-    # one database, emptied: a new one for each test would cost 0.3 s and 300 files
-    admin = create_engine(f"{server}/test")
-    with admin.begin() as connection:
-        connection.execute(text("DROP SCHEMA IF EXISTS public CASCADE"))
-        connection.execute(text("CREATE SCHEMA public"))
-    admin.dispose()
-    return f"{server}/test"
+    return _new(request.getfixturevalue("postgresql"), "template0")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of a new database with its tables, on SQLite and on PostgreSQL."""
+    if request.param == "sqlite":
+        new(tmp_path / "test.db").close()
+        return f"sqlite:///{tmp_path}/test.db"
+    template = request.getfixturevalue("migrated_postgresql")
+    return _new(request.getfixturevalue("postgresql"), template)
 
 
 @pytest.fixture
 def store(url: str) -> Iterator[Store]:
-    """An empty database with its tables."""
+    """A new database with its tables, on SQLite and on PostgreSQL."""
     opened = Store(url)
-    opened.upgrade()
     yield opened
     opened.close()
 
 
 @pytest.fixture
 def sqlite_store(tmp_path: Path) -> Iterator[Store]:
-    """An empty database with its tables, on SQLite alone."""
-    opened = Store(f"sqlite:///{tmp_path}/test.db")
-    opened.upgrade()
+    """A new database with its tables, on SQLite alone."""
+    opened = new(tmp_path / "test.db")
     yield opened
     opened.close()

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from migrated import new
 
 from ivr import cli, hotlines, roster
 from ivr.agents import Agents
 from ivr.staff import Transfer
-from ivr.store import Store
 
 ROOT = Path(__file__).parents[2]
 STAFF = {name: line.staff for name, line in hotlines.load(ROOT).lines.items()}
@@ -23,8 +23,7 @@ class Desk:
 
     def __init__(self, path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.url = f"sqlite:///{path}/test.db"
-        self.store = Store(self.url)
-        self.store.upgrade()
+        self.store = new(path / "test.db")
         self.agents = Agents(self.store, "one")
         self.now = datetime.now(UTC)
         self.agents.sync(STAFF, self.ago(600))

@@ -9,11 +9,13 @@ import tempfile
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from migrated import new
 from sqlalchemy import select, text
 
 from ivr import floor, tables
@@ -48,8 +50,7 @@ class Crowd(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
-        self.store = Store(f"sqlite:///{self.folder.name}/test.db")
-        self.store.upgrade()
+        self.store = new(Path(self.folder.name) / "test.db")
         self.now = NOON
         self.calls = 0
         self.held: dict[str, Claim] = {}
@@ -216,6 +217,7 @@ TestAnyOrder = Crowd.TestCase
 CLAIMING = """
 import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from ivr.agents import Agents
 from ivr.staff import Agent, Department, Staff, Transfer
 from ivr.store import Store

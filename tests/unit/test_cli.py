@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kept import made
+from migrated import new
 from rich.cells import cell_len
 
 from ivr import cli
@@ -22,9 +22,9 @@ from ivr.events import HungUp, Key, Offered
 from ivr.hotlines import Hotlines
 from ivr.journal import Entry
 from ivr.rehearsal import offered
-from ivr.scenario import read_all
+from ivr.scenario_file import read_all
 from ivr.simulate import run
-from ivr.store import Call, Message, Store, Version, write_rows
+from ivr.store import Call, Message, Version, write_rows
 
 FIXED = {
     "serve",
@@ -65,7 +65,7 @@ def sansheng(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, s
 def database(tmp_path: Path, lines: Hotlines) -> str:
     """A database that holds one call, journalled by the machine itself, and one message."""
     url = f"sqlite:///{tmp_path / 'x.db'}"
-    store = made(url)
+    store = new(tmp_path / "x.db")
     one = next(s for s in read_all(Path(__file__).parents[1] / "scenarios") if s.hotline == "xjca")
     line = lines.lines["xjca"]
     outcome = run(
@@ -182,7 +182,7 @@ def test_a_replay_with_another_key_is_told_and_fails(
     from ivr.tables import journal
 
     url = f"sqlite:///{tmp_path / 'y.db'}"
-    store: Store = made(url)
+    store = new(tmp_path / "y.db")
     line, at = lines.lines["ems"], datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
     with store.write() as connection:
         write_rows(connection, Version, [Version(line.version, "ems", lines.bodies["ems"], at)])
@@ -234,7 +234,7 @@ def test_a_mistake_is_answered_with_a_sentence_and_code_2(
 ) -> None:
     monkeypatch.setenv("SANSHENG_CONTROL", str(tmp_path / "none.sock"))
     url = f"sqlite:///{tmp_path / 'z.db'}"
-    made(url).close()
+    new(tmp_path / "z.db").close()
     code, _, err = sansheng(capsys, *words, "--root", root, "--database", url)
     assert code == 2
     assert told in err

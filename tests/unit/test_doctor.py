@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from kept import made
+from migrated import new
 
 from ivr import doctor
 from ivr.doctor import Finding, examine
@@ -44,7 +44,7 @@ def test_where_no_database_is_yet_none_is_made(copy: Path) -> None:
     assert f"there is no database {copy / 'x.db'}" in finding.what
     assert "make run" in finding.fix
     assert not (copy / "x.db").exists()
-    made(f"sqlite:///{copy / 'x.db'}").close()
+    new(copy / "x.db").close()
     assert found(copy)["database"].state == "fine"
 
 

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
+from migrated import new
 from sqlalchemy import select
 
 from ivr import tables
@@ -419,8 +420,7 @@ def test_an_intake_killed_between_any_two_steps_loses_and_doubles_nothing(
     def run(die_at: int, home: Path) -> tuple[int, Store]:
         for name in ("spool", "recordings"):
             (home / name).mkdir(parents=True)
-        store = Store(f"sqlite:///{home}/x.db")
-        store.upgrade()
+        store = new(home / "x.db")
         for number in range(2):
             record(home / "spool", f"{NAME}-{number:02d}")
         record(home / "spool", FALLBACK)

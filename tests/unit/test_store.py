@@ -39,10 +39,13 @@ def filled(store: Store) -> None:
         connection.execute(insert(tables.journal), [ENTRY, {**ENTRY, "seq": 1}])
 
 
-def test_the_migrations_make_exactly_the_tables_of_the_code(store: Store) -> None:
+def test_the_migrations_make_exactly_the_tables_of_the_code(empty: str) -> None:
+    store = Store(empty)
+    store.upgrade()
     with store.read() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, tables.metadata) == []
+    store.close()
 
 
 def test_upgrading_twice_changes_nothing(store: Store) -> None:
@@ -59,8 +62,8 @@ def test_a_database_of_a_newer_version_is_left_alone_and_says_so(store: Store) -
         store.upgrade()
 
 
-def test_processes_that_start_together_make_the_tables_once(url: str) -> None:
-    code = f"from ivr.store import Store; s = Store({url!r}); s.upgrade(); s.close()"
+def test_processes_that_start_together_make_the_tables_once(empty: str) -> None:
+    code = f"from ivr.store import Store; s = Store({empty!r}); s.upgrade(); s.close()"
     starting = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
     assert [process.wait(30) for process in starting] == [0, 0]
 

@@ -11,7 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from kept import made
+from migrated import new
 from sqlalchemy import select
 
 from ivr import cli, offenders, tables
@@ -19,7 +19,7 @@ from ivr.actions import Keep
 from ivr.hotlines import Hotlines
 from ivr.hours import Hours
 from ivr.messages import keep
-from ivr.store import Call, Store, write_rows
+from ivr.store import Call, write_rows
 
 CALLER, CONTACT = "13800138000", "13911112222"
 NOW = datetime.now(UTC)
@@ -32,7 +32,7 @@ class Desk:
     def __init__(self, root: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.root, self.path, self.capsys = root, folder / "x.db", capsys
         self.url = f"sqlite:///{self.path}"
-        self.store: Store = made(self.url)
+        self.store = new(self.path)
 
     def __call__(self, *words: str) -> tuple[int, str, str]:
         self.capsys.readouterr()

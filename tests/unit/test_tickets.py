@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from migrated import new
 from sqlalchemy import insert, select, text
 from sqlalchemy.exc import DBAPIError
 
@@ -414,8 +415,7 @@ def template(folder: Path) -> bytes:
     """The bytes of a database with three tickets and twelve rows of history."""
     if not TEMPLATE:
         path = folder / "template.db"
-        store = Store(f"sqlite:///{path}")
-        store.upgrade()
+        store = new(path)
         names = [left(store, replace(COMPLAINT, id=number)) for number in range(3)]
         for name in (names[0], names[1], names[0]):
             tickets.take(store, name, "801", NOON)

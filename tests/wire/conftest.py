@@ -1,18 +1,23 @@
-"""The virtual clock of a test, a script played against the fake Asterisk, and what is needed to
-disturb the whole service."""
+"""The clocks and databases of tests, a script played against the fake Asterisk, and what is needed
+to disturb the whole service."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from disturbed import CALLS, moments
 from faked import START, FakeSide
+from migrated import new
+from promised import MONDAY
 from transcript import Transcript, transcript
 
 from ivr import logs
 from ivr.clock import VirtualClock
 from ivr.hotlines import Hotlines
+from ivr.store import Store
 
 
 @pytest.fixture
@@ -20,6 +25,22 @@ def clock():
     clock = VirtualClock(START, patience=5.0)
     yield clock
     clock.close()
+
+
+@pytest.fixture
+def monday() -> Iterator[VirtualClock]:
+    """A clock that begins when people are at work and promises are kept."""
+    clock = VirtualClock(MONDAY, patience=10.0)
+    yield clock
+    clock.close()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """A new database with its tables."""
+    opened = new(tmp_path / "test.db")
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

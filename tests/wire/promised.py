@@ -31,7 +31,8 @@ from ivr.journal import MemoryJournal
 from ivr.manager import Manager
 from ivr.messages import Kept, keep
 from ivr.promises import Promise, listed
-from ivr.scenario import Press, Ring, ScriptedCaller, Step
+from ivr.scenario import Press, Ring, Step
+from ivr.scripted_caller import ScriptedCaller
 from ivr.server import Service
 from ivr.store import Call, Store, write_rows
 from ivr.switchboard import Switchboard
@@ -40,6 +41,8 @@ from ivr.wire_rehearsal import SECRET, SOUNDS, prompt_names
 PERSON = "13912345678"
 MONDAY = datetime.fromisoformat("2026-11-23T02:00:00+00:00")
 """Ten in the morning where the lines are."""
+HELLO = ("callback.hello", "1")
+"""Who is called back says who they are."""
 EVERY = ("open", "calling", "kept", "broken", "given_up")
 
 CONTEXTS = {
@@ -282,3 +285,15 @@ class Office:
 
     async def quiet(self, seconds: float) -> None:
         await self.clock.run_for(seconds)
+
+
+def office(
+    lines: Hotlines,
+    store: Store,
+    clock: VirtualClock,
+    agent: FakePhone | None = None,
+    called: FakePhone | None = None,
+) -> Office:
+    """One agent and one person to be called back; both say yes unless told otherwise."""
+    people = {"801": agent or who_does("accept"), PERSON: called or person(HELLO)}
+    return Office(lines, store, clock, people)

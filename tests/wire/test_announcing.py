@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from faked import START
+from migrated import new
 from sqlalchemy import select, update
 from structlog.testing import capture_logs
 
@@ -42,8 +43,7 @@ HALF_HOUR = 1800.0
 
 @pytest.fixture
 def store(tmp_path: Path):
-    made = Store(f"sqlite:///{tmp_path}/x.db")
-    made.upgrade()
+    made = new(tmp_path / "x.db")
     with made.write() as connection:
         write_rows(connection, Call, [CALL])
     yield made

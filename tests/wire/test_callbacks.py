@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from promised import EVERY, MONDAY, PERSON, Office, person, who_does
+from promised import EVERY, HELLO, PERSON, Office, office, person, who_does
 
 from ivr import promises, tables
 from ivr.clock import VirtualClock
@@ -20,33 +19,6 @@ from ivr.store import Store
 from ivr.tickets import history, of_message
 
 pytestmark = pytest.mark.usefixtures("service_logs")
-HELLO = ("callback.hello", "1")
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store(f"sqlite:///{tmp_path}/test.db")
-    opened.upgrade()
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def clock() -> Iterator[VirtualClock]:
-    clock = VirtualClock(MONDAY, patience=10.0)
-    yield clock
-    clock.close()
-
-
-def office(
-    lines: Hotlines,
-    store: Store,
-    clock: VirtualClock,
-    agent: FakePhone | None = None,
-    called: FakePhone | None = None,
-) -> Office:
-    people = {"801": agent or who_does("accept"), PERSON: called or person(HELLO)}
-    return Office(lines, store, clock, people)
 
 
 def heard(one: Office, number: str = PERSON, call: int = -1) -> list[str]:
@@ -54,9 +26,9 @@ def heard(one: Office, number: str = PERSON, call: int = -1) -> list[str]:
 
 
 async def test_an_agent_then_the_person_who_says_who_they_are_and_they_talk(
-    lines: Hotlines, store: Store, clock: VirtualClock
+    lines: Hotlines, store: Store, monday: VirtualClock
 ) -> None:
-    async with office(lines, store, clock, called=person(HELLO)) as one:
+    async with office(lines, store, monday, called=person(HELLO)) as one:
         one.leave()
         await one.until("kept")
         (attempt,) = one.attempts
@@ -80,10 +52,10 @@ async def test_an_agent_then_the_person_who_says_who_they_are_and_they_talk(
 
 
 async def test_nothing_is_said_to_another_person_and_nobody_calls_there_again(
-    lines: Hotlines, store: Store, clock: VirtualClock
+    lines: Hotlines, store: Store, monday: VirtualClock
 ) -> None:
     wrong = person(("callback.hello", "2"))
-    async with office(lines, store, clock, called=wrong) as one:
+    async with office(lines, store, monday, called=wrong) as one:
         one.leave()
         await one.until("given_up")
         assert heard(one) == ["callback.hello", "callback.hint", "callback.wrong"]
@@ -97,9 +69,9 @@ async def test_nothing_is_said_to_another_person_and_nobody_calls_there_again(
     [("busy", "busy"), ("decline", "refused"), ("no_answer", "no_answer"), ("drop", "refused")],
 )
 async def test_who_is_not_reached_is_tried_again_after_a_pause_and_three_times_at_most(
-    lines: Hotlines, store: Store, clock: VirtualClock, does: str, result: str
+    lines: Hotlines, store: Store, monday: VirtualClock, does: str, result: str
 ) -> None:
-    async with office(lines, store, clock, called=who_does(does)) as one:
+    async with office(lines, store, monday, called=who_does(does)) as one:
         one.leave()
         await one.until("given_up", limit=3600)
         assert [attempt.result for attempt in one.attempts] == [result] * 3
@@ -111,29 +83,29 @@ async def test_who_is_not_reached_is_tried_again_after_a_pause_and_three_times_a
 
 
 async def test_a_phone_that_is_off_is_unreachable(
-    lines: Hotlines, store: Store, clock: VirtualClock
+    lines: Hotlines, store: Store, monday: VirtualClock
 ) -> None:
-    async with office(lines, store, clock, called=FakePhone()) as one:
+    async with office(lines, store, monday, called=FakePhone()) as one:
         one.leave()
-        await clock.run(lambda: bool(one.attempts and one.attempts[0].ended_at), limit=600)
+        await monday.run(lambda: bool(one.attempts and one.attempts[0].ended_at), limit=600)
         assert one.attempts[0].result == "unreachable"
 
 
 async def test_who_answers_and_says_nothing_hears_nothing(
-    lines: Hotlines, store: Store, clock: VirtualClock
+    lines: Hotlines, store: Store, monday: VirtualClock
 ) -> None:
-    async with office(lines, store, clock, called=person()) as one:
+    async with office(lines, store, monday, called=person()) as one:
         one.leave()
-        await clock.run(lambda: bool(one.attempts and one.attempts[0].ended_at), limit=600)
+        await monday.run(lambda: bool(one.attempts and one.attempts[0].ended_at), limit=600)
         assert one.attempts[0].result == "unconfirmed"
         assert set(heard(one)) == {"callback.hello", "callback.hint", "callback.unconfirmed"}
 
 
 async def test_the_next_agent_is_asked_when_one_refuses_and_the_person_is_not_rung(
-    lines: Hotlines, store: Store, clock: VirtualClock
+    lines: Hotlines, store: Store, monday: VirtualClock
 ) -> None:
     refusing = who_does("refuse", "accept")
-    async with office(lines, store, clock, agent=refusing, called=person(HELLO)) as one:
+    async with office(lines, store, monday, agent=refusing, called=person(HELLO)) as one:
         one.leave()
         await one.until("kept")
         first, second = one.attempts
@@ -144,46 +116,46 @@ async def test_the_next_agent_is_asked_when_one_refuses_and_the_person_is_not_ru
 
 
 async def test_an_agent_who_leaves_while_it_rings_ends_the_ringing(
-    lines: Hotlines, store: Store, clock: VirtualClock
+    lines: Hotlines, store: Store, monday: VirtualClock
 ) -> None:
-    async with office(lines, store, clock, called=person(HELLO, after=20.0)) as one:
+    async with office(lines, store, monday, called=person(HELLO, after=20.0)) as one:
         one.leave()
-        await clock.run(lambda: bool(one.calls_to()), limit=600)
+        await monday.run(lambda: bool(one.calls_to()), limit=600)
         await one.quiet(5)
         one.calls_to("801")[0].hang_up()
-        await clock.run(lambda: not one.fake.channels and not one.callbacks.busy, limit=60)
+        await monday.run(lambda: not one.fake.channels and not one.callbacks.busy, limit=60)
         assert [attempt.result for attempt in one.attempts] == ["no_agent"]
         assert one.promise.state == "open"
 
 
 async def test_a_person_who_leaves_at_the_question_frees_the_agent(
-    lines: Hotlines, store: Store, clock: VirtualClock
+    lines: Hotlines, store: Store, monday: VirtualClock
 ) -> None:
-    async with office(lines, store, clock, called=person()) as one:
+    async with office(lines, store, monday, called=person()) as one:
         one.leave()
-        await clock.run(lambda: bool(one.calls_to() and heard(one)), limit=600)
+        await monday.run(lambda: bool(one.calls_to() and heard(one)), limit=600)
         one.calls_to()[0].hang_up()
-        await clock.run(lambda: not one.fake.channels and not one.callbacks.busy, limit=60)
+        await monday.run(lambda: not one.fake.channels and not one.callbacks.busy, limit=60)
         assert [attempt.result for attempt in one.attempts] == ["refused"]
         await one.people.settled()
         floor = one.people.agents
-        assert floor.set_ready("801", "test", clock.utc()) == "ready"
+        assert floor.set_ready("801", "test", monday.utc()) == "ready"
 
 
 async def test_two_promises_to_one_number_are_kept_one_after_the_other(
-    lines: Hotlines, store: Store, clock: VirtualClock
+    lines: Hotlines, store: Store, monday: VirtualClock
 ) -> None:
     people = {
         "801": who_does("accept", talks=40.0),
         "802": who_does("accept", talks=40.0),
         PERSON: person(HELLO),
     }
-    async with Office(lines, store, clock, people) as one:
-        now = clock.utc()
-        await clock.in_executor(one.people.agents.set_ready, "802", "test", now)
+    async with Office(lines, store, monday, people) as one:
+        now = monday.utc()
+        await monday.in_executor(one.people.agents.set_ready, "802", "test", now)
         one.leave(1)
         one.leave(2)
-        await clock.run(
+        await monday.run(
             lambda: all(p.state == "kept" for p in listed(store, states=EVERY)), limit=3600
         )
         assert one.phones[PERSON].overlaps == 0
@@ -205,9 +177,9 @@ async def test_nobody_is_called_out_of_hours_and_all_are_when_they_begin(
 
 
 async def test_maintenance_holds_call_backs_and_its_end_releases_them(
-    lines: Hotlines, store: Store, clock: VirtualClock
+    lines: Hotlines, store: Store, monday: VirtualClock
 ) -> None:
-    async with office(lines, store, clock, called=person(HELLO)) as one:
+    async with office(lines, store, monday, called=person(HELLO)) as one:
         one.service.maintenance.add("xjca")
         one.leave()
         await one.quiet(300)
@@ -217,11 +189,11 @@ async def test_maintenance_holds_call_backs_and_its_end_releases_them(
 
 
 async def test_with_no_agent_the_promise_stays_is_broken_at_its_time_and_said(
-    lines: Hotlines, store: Store, clock: VirtualClock
+    lines: Hotlines, store: Store, monday: VirtualClock
 ) -> None:
-    async with office(lines, store, clock) as one:
-        now = clock.utc()
-        await clock.in_executor(one.people.agents.set_busy, "801", "test", now)
+    async with office(lines, store, monday) as one:
+        now = monday.utc()
+        await monday.in_executor(one.people.agents.set_busy, "801", "test", now)
         one.leave()
         with store.write() as connection:
             times = {"made_at": now - timedelta(hours=24), "due_at": now + timedelta(seconds=7500)}
@@ -229,7 +201,7 @@ async def test_with_no_agent_the_promise_stays_is_broken_at_its_time_and_said(
         await one.quiet(330)
         assert one.promise.state == "open"
         with store.write() as connection:
-            due = {"due_at": clock.utc() + timedelta(seconds=60)}
+            due = {"due_at": monday.utc() + timedelta(seconds=60)}
             connection.execute(tables.promises.update().values(**due))
         await one.quiet(70)
         assert one.promise.state == "broken"
@@ -238,17 +210,17 @@ async def test_with_no_agent_the_promise_stays_is_broken_at_its_time_and_said(
         assert PERSON not in str(told)
         report = promises.report(store)[0]
         assert (report.broken, report.kept) == (1, 0)
-        now = clock.utc()
-        await clock.in_executor(one.people.agents.set_ready, "801", "test", now)
+        now = monday.utc()
+        await monday.in_executor(one.people.agents.set_ready, "801", "test", now)
         await one.until("kept", limit=120)
         report = promises.report(store)[0]
         assert (report.broken, report.kept, report.late) == (0, 0, 1)
 
 
 async def test_a_caller_still_on_the_line_is_not_called(
-    lines: Hotlines, store: Store, clock: VirtualClock
+    lines: Hotlines, store: Store, monday: VirtualClock
 ) -> None:
-    async with office(lines, store, clock) as one:
+    async with office(lines, store, monday) as one:
         one.leave()
         with store.write() as connection:
             connection.execute(tables.calls.update().values(ended_at=None))

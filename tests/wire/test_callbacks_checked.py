@@ -2,49 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
-from promised import EVERY, MONDAY, PERSON, Office, person, who_does
+from promised import EVERY, HELLO, PERSON, Office, office, person, who_does
 from sqlalchemy import text
 
 from ivr import attempts, promises, tables, tickets
 from ivr.clock import VirtualClock
-from ivr.fake_phones import FakePhone
 from ivr.hotlines import Hotlines
 from ivr.promises import listed
 from ivr.store import Call, Store, write_rows
 
 pytestmark = pytest.mark.usefixtures("service_logs")
-HELLO = ("callback.hello", "1")
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store(f"sqlite:///{tmp_path}/test.db")
-    opened.upgrade()
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def clock() -> Iterator[VirtualClock]:
-    clock = VirtualClock(MONDAY, patience=10.0)
-    yield clock
-    clock.close()
-
-
-def office(
-    lines: Hotlines,
-    store: Store,
-    clock: VirtualClock,
-    agent: FakePhone | None = None,
-    called: FakePhone | None = None,
-) -> Office:
-    people = {"801": agent or who_does("accept"), PERSON: called or person(HELLO)}
-    return Office(lines, store, clock, people)
 
 
 def set_promises(store: Store, **values: object) -> None:
@@ -53,43 +23,43 @@ def set_promises(store: Store, **values: object) -> None:
 
 
 async def test_promises_of_a_line_that_may_not_call_do_not_starve_those_of_others(
-    lines: Hotlines, store: Store, clock: VirtualClock
+    lines: Hotlines, store: Store, monday: VirtualClock
 ) -> None:
-    async with office(lines, store, clock) as one:
+    async with office(lines, store, monday) as one:
         one.service.maintenance.add("lakala")
         for number in range(200):
             one.leave(number + 10, contact=f"1381111{number:04}", hotline="lakala")
-        set_promises(store, due_at=clock.utc() + timedelta(hours=1))
+        set_promises(store, due_at=monday.utc() + timedelta(hours=1))
         one.leave(1)
-        await clock.run(
+        await monday.run(
             lambda: any(p.state == "kept" for p in listed(store, states=EVERY)), limit=120
         )
         assert len(one.calls_to()) == 1
 
 
 async def test_a_promise_tried_again_gets_a_place_whichever_process_dropped_its_last(
-    lines: Hotlines, store: Store, clock: VirtualClock
+    lines: Hotlines, store: Store, monday: VirtualClock
 ) -> None:
-    async with office(lines, store, clock) as one:
+    async with office(lines, store, monday) as one:
         agents = one.people.agents
-        agents.set_busy("801", "test", clock.utc())
+        agents.set_busy("801", "test", monday.utc())
         one.leave()
         await one.quiet(6)
         assert agents.drop_place(one.promise.place)  # by the process that gave it up
         set_promises(store, state="given_up")
-        promises.settle(store, one.promise.id, "open", "802", "", clock.utc())
-        agents.set_ready("801", "test", clock.utc())
+        promises.settle(store, one.promise.id, "open", "802", "", monday.utc())
+        agents.set_ready("801", "test", monday.utc())
         await one.until("kept", limit=120)
 
 
 async def test_what_is_broken_is_said_although_an_attempt_cannot_be_seen_to(
-    lines: Hotlines, store: Store, clock: VirtualClock
+    lines: Hotlines, store: Store, monday: VirtualClock
 ) -> None:
-    async with office(lines, store, clock) as one:
+    async with office(lines, store, monday) as one:
         one.leave()
-        one.people.agents.set_busy("801", "test", clock.utc())
-        assert attempts.begin(store, one.promise.id, "a dead one", "fake", clock.utc(), 3)
-        set_promises(store, due_at=clock.utc() + timedelta(seconds=30))
+        one.people.agents.set_busy("801", "test", monday.utc())
+        assert attempts.begin(store, one.promise.id, "a dead one", "fake", monday.utc(), 3)
+        set_promises(store, due_at=monday.utc() + timedelta(seconds=30))
         with store.write() as connection:
             refuse = "BEFORE UPDATE ON attempts BEGIN SELECT RAISE(ABORT, 'the disk fails'); END"
             connection.execute(text(f"CREATE TRIGGER failing {refuse}"))
@@ -105,13 +75,13 @@ async def rung(one: Office) -> None:
 
 
 async def test_nobody_is_rung_whose_line_has_closed_while_the_agent_heard_the_note(
-    lines: Hotlines, store: Store, clock: VirtualClock
+    lines: Hotlines, store: Store, monday: VirtualClock
 ) -> None:
-    async with office(lines, store, clock, agent=who_does("accept", after=15.0)) as one:
+    async with office(lines, store, monday, agent=who_does("accept", after=15.0)) as one:
         one.leave()
         await rung(one)
         one.service.maintenance.add("xjca")
-        await clock.run(lambda: bool(one.attempts and one.attempts[0].ended_at), limit=60)
+        await monday.run(lambda: bool(one.attempts and one.attempts[0].ended_at), limit=60)
         assert (one.attempts[0].result, one.promise.tries) == ("held_back", 0)
         await one.quiet(120)
         assert one.calls_to() == []
@@ -120,26 +90,26 @@ async def test_nobody_is_rung_whose_line_has_closed_while_the_agent_heard_the_no
 
 
 async def test_nobody_is_rung_whose_ticket_people_solve_while_the_agent_is_rung(
-    lines: Hotlines, store: Store, clock: VirtualClock
+    lines: Hotlines, store: Store, monday: VirtualClock
 ) -> None:
-    async with office(lines, store, clock, agent=who_does("accept", after=15.0)) as one:
+    async with office(lines, store, monday, agent=who_does("accept", after=15.0)) as one:
         one.leave()
         await rung(one)
         with store.read() as connection:
             ticket = tickets.of_message(connection, one.promise.message_id)
-        tickets.take(store, ticket, "802", clock.utc())
-        tickets.change(store, ticket, "done", "802", clock.utc(), "I rang her")
+        tickets.take(store, ticket, "802", monday.utc())
+        tickets.change(store, ticket, "done", "802", monday.utc(), "I rang her")
         await one.until("kept", limit=120)
         assert one.calls_to() == []
 
 
 @pytest.mark.parametrize("leg_of", ["", "fake-1.1"])
 async def test_nobody_is_rung_who_is_on_the_line_with_us_in_another_call(
-    lines: Hotlines, store: Store, clock: VirtualClock, leg_of: str
+    lines: Hotlines, store: Store, monday: VirtualClock, leg_of: str
 ) -> None:
-    async with office(lines, store, clock) as one:
+    async with office(lines, store, monday) as one:
         one.leave()
-        now = clock.utc()
+        now = monday.utc()
         other = Call("fake-9.9", "fake", "9.9", "xjca", "1001", PERSON, now, leg_of=leg_of)
         with store.write() as connection:
             write_rows(connection, Call, [other])
@@ -148,9 +118,9 @@ async def test_nobody_is_rung_who_is_on_the_line_with_us_in_another_call(
 
 
 async def test_a_promise_with_more_calls_than_are_allowed_now_is_given_up_and_said(
-    lines: Hotlines, store: Store, clock: VirtualClock
+    lines: Hotlines, store: Store, monday: VirtualClock
 ) -> None:
-    async with office(lines, store, clock) as one:
+    async with office(lines, store, monday) as one:
         one.leave()
         set_promises(store, tries=3)
         await one.until("given_up", limit=60)
@@ -164,9 +134,9 @@ async def test_a_promise_with_more_calls_than_are_allowed_now_is_given_up_and_sa
 
 
 async def test_an_attempt_that_we_make_is_never_taken_for_one_that_nobody_makes(
-    lines: Hotlines, store: Store, clock: VirtualClock
+    lines: Hotlines, store: Store, monday: VirtualClock
 ) -> None:
-    async with office(lines, store, clock) as one:
+    async with office(lines, store, monday) as one:
         one.leave()
         await rung(one)
         await one.callbacks._recover(one.attempts[0])  # as a look that began before it did
@@ -176,29 +146,29 @@ async def test_an_attempt_that_we_make_is_never_taken_for_one_that_nobody_makes(
 
 @pytest.mark.parametrize("system", ["fake", "another"])
 async def test_only_attempts_of_our_own_asterisk_are_taken_over(
-    lines: Hotlines, store: Store, clock: VirtualClock, system: str
+    lines: Hotlines, store: Store, monday: VirtualClock, system: str
 ) -> None:
-    async with office(lines, store, clock) as one:
-        one.people.agents.set_busy("801", "test", clock.utc())
+    async with office(lines, store, monday) as one:
+        one.people.agents.set_busy("801", "test", monday.utc())
         one.leave()
-        assert attempts.begin(store, one.promise.id, "a dead one", system, clock.utc(), 3)
+        assert attempts.begin(store, one.promise.id, "a dead one", system, monday.utc(), 3)
         await one.quiet(30)
         assert (one.attempts[0].ended_at is not None) == (system == "fake")
 
 
 @pytest.mark.parametrize("placed", [False, True])
 async def test_the_agent_complained_of_is_never_the_one_who_calls_back(
-    lines: Hotlines, store: Store, clock: VirtualClock, placed: bool
+    lines: Hotlines, store: Store, monday: VirtualClock, placed: bool
 ) -> None:
     people = {"801": who_does("accept"), "802": who_does("accept"), PERSON: person(HELLO)}
-    async with Office(lines, store, clock, people) as one:
+    async with Office(lines, store, monday, people) as one:
         one.leave(kind="agent_complaint", about="801")
         if placed:  # a place that the caller left, for whoever is free
             made = one.promise
             one.people.agents.keep_place(made.place, made.hotline, "service", "", made.made_at)
         await one.quiet(60)
         assert one.calls_to("801") == []
-        one.people.agents.set_ready("802", "test", clock.utc())
+        one.people.agents.set_ready("802", "test", monday.utc())
         await one.until("kept", limit=120)
         assert one.calls_to("801") == []
         assert one.attempts[0].agent == "802"

@@ -8,7 +8,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from promised import MONDAY, PERSON, MortalStore, Office, person, who_does
+from migrated import new_of
+from promised import HELLO, MONDAY, PERSON, MortalStore, Office, person, who_does
 
 from ivr.clock import VirtualClock
 from ivr.hotlines import Hotlines
@@ -23,9 +24,8 @@ async def lives(lines: Hotlines, folder: Path, ends: list[int | None]) -> tuple[
     """One promise, and processes one after the other that die at these steps. Returns the office
     when the promise is kept, and how many steps the first process took."""
     clock = VirtualClock(MONDAY, patience=20.0)
-    store = MortalStore(f"sqlite:///{folder}/test.db")
-    store.upgrade()
-    people = {"801": who_does("accept"), PERSON: person(("callback.hello", "1"))}
+    store = new_of(MortalStore, folder / "test.db")
+    people = {"801": who_does("accept"), PERSON: person(HELLO)}
     first = 0
     async with Office(lines, store, clock, people) as one:
         one.leave()

@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from migrated import new
 
 from ivr import actions, floor, messages, replay, sound, stimuli, store
 from ivr.agents import Agents
@@ -44,8 +45,7 @@ class Office:
 def office(tmp_path: Path, loaded: Hotlines, monkeypatch: pytest.MonkeyPatch) -> Iterator[Office]:
     monkeypatch.setattr(store, "BUSY", 50)
     clock = SystemClock()
-    database = store.Store(f"sqlite:///{tmp_path / 'x.db'}")
-    database.upgrade()
+    database = new(tmp_path / "x.db")
     spool = tmp_path / "spool"
     spool.mkdir()
     shelf = Spool(database, spool=spool, folder=tmp_path / "kept", utc=clock.utc)

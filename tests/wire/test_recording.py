@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 import uvloop
+from migrated import new
 
-from ivr import hotlines, rehearsal, scenario, stimuli, store
+from ivr import hotlines, rehearsal, scenario_file, stimuli, store
 from ivr.channel import Taken
 from ivr.rtp import Samples
 from ivr.spool import Spool
-from ivr.store import Store
 from ivr.wire_rehearsal import World
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +41,7 @@ def pieces(tmp_path: Path, speaks: str) -> list[int]:
         f"  - {{after: hint.record, wait: 0.6 s, say: {speaks}, then: hang_up}}\n"
     )
     lines = hotlines.load(ROOT)
-    one = scenario.read(file)
+    one = scenario_file.read(file)
 
     async def play() -> list[int]:
         line, _ = rehearsal.line_of(one, lines)
@@ -62,8 +62,7 @@ def test_a_voice_that_pauses_does_not_cut_its_own_recording(
 def test_a_key_within_the_first_200_ms_of_a_slice_leaves_an_empty_one_and_damages_nothing(
     tmp_path: Path,
 ) -> None:
-    database = Store(f"sqlite:///{tmp_path / 'calls.db'}")
-    database.upgrade()
+    database = new(tmp_path / "calls.db")
     folder = tmp_path / "spool"
     folder.mkdir()
     name = "0" * 32

@@ -19,8 +19,9 @@ import pytest
 from disturbed import House, handshake, heard, hotlines_once, peer, read
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
+from migrated import new
 
-from ivr import agi, codec, control, journal, logs, redact, store
+from ivr import agi, codec, control, journal, logs, redact
 from ivr.scenario import Act, HangUpAct, Hum, Press, Speak
 from ivr.wire import Garbled, Wire, encode, parse
 
@@ -81,8 +82,7 @@ def obedient(world: House) -> None:
 def kept(world: House) -> None:
     """All that was journalled goes into a database, and comes out of it again."""
     with tempfile.TemporaryDirectory() as folder:
-        database = store.Store(f"sqlite:///{folder}/x.db")
-        database.upgrade()
+        database = new(Path(folder) / "x.db")
         with database.write() as connection:
             journal.write(connection, world.journal.rows)
         database.close()
