@@ -46,7 +46,7 @@ class Heard:
 
 
 class Script(Protocol):
-    """What `ivr.scenario.ScriptedCaller` does."""
+    """What `ivr.scripted_caller.ScriptedCaller` does."""
 
     def began(self, prompt: str, now: float) -> list[tuple[float, Act]]: ...
 

@@ -25,16 +25,8 @@ from ivr import actions, stimuli
 from ivr.events import Values
 from ivr.phone_call import PhoneCall
 from ivr.rtp import Samples
-from ivr.scenario import (
-    Act,
-    HangUpAct,
-    Hum,
-    LookupWorld,
-    OpsHangUp,
-    Press,
-    ScriptedCaller,
-    Speak,
-)
+from ivr.scenario import Act, HangUpAct, Hum, LookupWorld, OpsHangUp, Press, Speak
+from ivr.scripted_caller import ScriptedCaller
 
 TOO_QUIET = -44.0
 DROWNED = -36.0

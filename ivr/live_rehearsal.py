@@ -34,11 +34,8 @@ from ivr.live_caller import BackEnd, Player
 from ivr.phone import Phone
 from ivr.phone_call import PhoneCall
 from ivr.recognition import Names, Voices, aligned, brief
-from ivr.scenario import (
-    Hum,
-    Scenario,
-    ScriptedCaller,
-)
+from ivr.scenario import Hum, Scenario
+from ivr.scripted_caller import ScriptedCaller
 from ivr.simulate import Moment, Outcome
 from ivr.udp import Address
 

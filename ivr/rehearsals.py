@@ -16,13 +16,13 @@ import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import track
 
-from ivr import hotlines, logs, rehearsal, scenario
+from ivr import golden, hotlines, logs, rehearsal, scenario_file
 from ivr.actions import CancelTimer, Ignored, Note
 from ivr.hotlines import Hotlines
 from ivr.scenario import Scenario
@@ -37,7 +37,7 @@ PORTION = 144
 class Verdict:
     """How one scenario went: what is wrong with it, and how long its call lasted, in seconds."""
 
-    scenario: Path
+    scenario: PurePath
     complaints: tuple[str, ...]
     seconds: float
 
@@ -47,9 +47,9 @@ def read(files: Iterable[Path], root: Path) -> list[Scenario]:
     found: list[Scenario] = []
     for path in files:
         if path.is_dir():
-            found += scenario.read_all(path, root)
+            found += scenario_file.read_all(path, root)
         else:
-            found.append(scenario.read(path, root))
+            found.append(scenario_file.read(path, root))
     return found
 
 
@@ -123,8 +123,8 @@ def run(
 
 
 def _update(root: Path, one: Scenario, outcome: Outcome) -> None:
-    path = one.path if one.path.is_absolute() else root / one.path
-    scenario.update(path, hears=outcome.hears, record=dict(outcome.record), ends=outcome.ends)
+    path = root / one.path  # an absolute one stays as it is
+    golden.update(path, hears=outcome.hears, record=dict(outcome.record), ends=outcome.ends)
 
 
 # ---------------------------------------------------------------- several processes

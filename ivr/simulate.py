@@ -23,7 +23,8 @@ from ivr.events import Event, precedence
 from ivr.flow import Line
 from ivr.lengths import BEEP, DEBOUNCE, SHORTEST
 from ivr.record import noted
-from ivr.scenario import Act, HangUpAct, Hum, OpsHangUp, Press, Scenario, ScriptedCaller, Speak
+from ivr.scenario import Act, HangUpAct, Hum, OpsHangUp, Press, Scenario, Speak
+from ivr.scripted_caller import ScriptedCaller
 from ivr.standins import Leg, StandIns
 
 Seconds = Callable[[str, Mapping[str, str]], float]

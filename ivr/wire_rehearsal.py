@@ -34,7 +34,8 @@ from ivr.journal import Entry, MemoryJournal
 from ivr.manager import Manager
 from ivr.messages import Kept
 from ivr.rehearsal import begins_at, expected, expecting, line_of
-from ivr.scenario import Scenario, ScriptedCaller
+from ivr.scenario import Scenario
+from ivr.scripted_caller import ScriptedCaller
 from ivr.server import Service
 from ivr.simulate import LONGEST, Moment, Outcome, outcome
 from ivr.store import StorageFailed

@@ -14,7 +14,8 @@ from ivr import (
     files,
     line_compiler,
     rehearsal,
-    scenario,
+    scenario_file,
+    scripted_caller,
     wire_rehearsal,
 )
 from ivr.call import Call, canonical, step
@@ -25,7 +26,7 @@ from ivr.scenario import Scenario
 from ivr.simulate import Outcome
 
 HERE = Path(__file__).parent
-SCENARIOS = {one.name: one for one in scenario.read_all(HERE / "scenarios")}
+SCENARIOS = {one.name: one for one in scenario_file.read_all(HERE / "scenarios")}
 SCOPE = files.read(HERE / "scope.yaml")
 LINES = ("xjca", "ems", "lakala", "infodesk")
 RECOGNISABLE = 1.0
@@ -118,7 +119,7 @@ def stored(lines):
 def test_the_caller_does_all_that_the_file_says(one, lines, played):
     """A step whose cue never comes is a mistake in the file."""
     assert one.unknown_prompts(lines.lines[one.hotline].prompts) == []
-    caller = scenario.ScriptedCaller(one.caller)
+    caller = scripted_caller.ScriptedCaller(one.caller)
     said = ""
     for moment in played(one).moments:
         if said and isinstance(moment.what, actions.Foreground | events.HungUp):

@@ -32,7 +32,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from ivr import control, dialplan, hotlines, masters, messages, plan, replay, scenario
+from ivr import control, dialplan, hotlines, masters, messages, plan, replay, scenario_file
 from ivr.ear import Ear
 from ivr.hotlines import Hotlines
 from ivr.journal import Entry
@@ -461,7 +461,7 @@ def late(number: str, rung: float) -> str:
 def scene(name: str) -> Scenario:
     """A scenario by its name. Raises FileNotFoundError."""
     own = SCENES / f"{name}.yaml"
-    return scenario.read(own if own.exists() else ROOT / f"tests/scenarios/{name}.yaml", ROOT)
+    return scenario_file.read(own if own.exists() else ROOT / f"tests/scenarios/{name}.yaml", ROOT)
 
 
 def people_first(number: str) -> str:

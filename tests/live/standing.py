@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from harness import ROOT
 
-from ivr import rehearsal, scenario, wire_rehearsal
+from ivr import rehearsal, scenario_file, wire_rehearsal
 from ivr.hotlines import Hotlines
 from ivr.live_rehearsal import left_out
 from ivr.scenario import Scenario
@@ -62,7 +62,7 @@ def write(hotlines: Hotlines) -> None:
 
 def _rows(hotlines: Hotlines) -> Iterator[str]:
     live = results()
-    scenarios = scenario.read_all(ROOT / "tests/scenarios", ROOT)
+    scenarios = scenario_file.read_all(ROOT / "tests/scenarios", ROOT)
     wired = [one for one in scenarios if "wire" in one.levels]
     on_wire = {
         one.name: _verdict(list(rehearsal.differences(one, done)))

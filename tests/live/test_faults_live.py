@@ -25,7 +25,7 @@ import pytest
 from harness import ROOT, Stage, free_port
 from watching import Watch
 
-from ivr import scenario
+from ivr import scenario_file
 from ivr.ear import Heard, pauses
 from ivr.events import Unplayable
 from ivr.lengths import BEEP
@@ -420,7 +420,7 @@ class Cuttable(Stage):
 def silent_call(line: Stage, hotline: str) -> list[str]:
     """What a silent caller of this line hears."""
     file = ROOT / f"tests/scenarios/{hotline}-silent.yaml"
-    return [f"{hotline}.{prompt}" for prompt in scenario.read(file, ROOT).hears]
+    return [f"{hotline}.{prompt}" for prompt in scenario_file.read(file, ROOT).hears]
 
 
 @pytest.mark.slow_live

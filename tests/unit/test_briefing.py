@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from talk import Talk, line
 
-from ivr import actions, events, rehearsal, scenario
+from ivr import actions, events, rehearsal, scenario_file
 from ivr.actions import HandOver, HangUp, Keep, Listen, Note, PlayRecording, RingAgent, Say
 from ivr.activity import Keep as Keeping
 from ivr.call import Call, step
@@ -168,7 +168,7 @@ def test_what_is_stored_is_what_the_agent_is_told(lines):
     "name", ["xjca-question-goes-to-the-expert", "ems-asks-for-a-person-after-a-query"]
 )
 def test_the_note_heard_is_the_note_stored_and_was_stored_before_the_phone_rang(root, lines, name):
-    outcome = rehearsal.rehearse(scenario.read(root / f"tests/scenarios/{name}.yaml"), lines)
+    outcome = rehearsal.rehearse(scenario_file.read(root / f"tests/scenarios/{name}.yaml"), lines)
     happened = [moment.what for moment in outcome.moments]
     kept = next(w for w in happened if isinstance(w, Keep) and w.kind == "transfer_note")
     stored = next(w for w in happened if isinstance(w, events.Stored) and w.id == kept.id)

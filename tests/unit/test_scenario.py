@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ivr.files import BadFile
+from ivr.golden import update
 from ivr.scenario import (
     HangUpAct,
     Hum,
@@ -15,14 +16,12 @@ from ivr.scenario import (
     OpsHangUp,
     Press,
     Ring,
-    ScriptedCaller,
     Speak,
     Step,
     World,
-    read,
-    read_all,
-    update,
 )
+from ivr.scenario_file import read, read_all
+from ivr.scripted_caller import ScriptedCaller
 
 FULL = """\
 # what the ladder is for

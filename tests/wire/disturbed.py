@@ -12,17 +12,18 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
-from ivr import hotlines, scenario, store
+from ivr import hotlines, scenario_file, store
 from ivr.hotlines import Hotlines
 from ivr.rehearsal import begins_at
-from ivr.scenario import Scenario, ScriptedCaller
+from ivr.scenario import Scenario
+from ivr.scripted_caller import ScriptedCaller
 from ivr.wire_rehearsal import Stage, World
 
 ROOT = Path(__file__).parents[2]
 
 
 def read(name: str) -> Scenario:
-    return scenario.read(ROOT / "tests/scenarios" / f"{name}.yaml", ROOT)
+    return scenario_file.read(ROOT / "tests/scenarios" / f"{name}.yaml", ROOT)
 
 
 SILENT = "xjca-silent"

@@ -10,7 +10,8 @@ from transcript import Do, Interrupt, Pause
 
 from ivr.fake import FakeAsterisk
 from ivr.fake_ears import Heard
-from ivr.scenario import HangUpAct, Press, ScriptedCaller, Step
+from ivr.scenario import HangUpAct, Press, Step
+from ivr.scripted_caller import ScriptedCaller
 
 # ---------------------------------------------------------------- hanging up
 

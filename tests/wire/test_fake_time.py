@@ -12,7 +12,8 @@ from transcript import transcript
 
 from ivr.clock import Stuck, SystemClock, VirtualClock
 from ivr.fake import FakeAsterisk
-from ivr.scenario import HangUpAct, Press, ScriptedCaller, Speak, Step
+from ivr.scenario import HangUpAct, Press, Speak, Step
+from ivr.scripted_caller import ScriptedCaller
 
 
 async def test_time_stands_still_while_the_service_thinks(clock):

@@ -9,7 +9,8 @@ from faked import KEYS, kinds
 from transcript import Do, Pause
 
 from ivr.fake_sound import Uttered
-from ivr.scenario import HangUpAct, Hum, OpsHangUp, Press, ScriptedCaller, Speak, Step
+from ivr.scenario import HangUpAct, Hum, OpsHangUp, Press, Speak, Step
+from ivr.scripted_caller import ScriptedCaller
 from ivr.sound import quality
 from ivr.sound import read as read_sound
 
