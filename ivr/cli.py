@@ -21,7 +21,15 @@ from typing import Annotated, Any
 
 import typer
 
-from ivr import agent_commands, explore_command, logs, place, promise_commands, ticket_commands
+from ivr import (
+    agent_commands,
+    erase_commands,
+    explore_command,
+    logs,
+    place,
+    promise_commands,
+    ticket_commands,
+)
 from ivr.document import BadFile
 from ivr.options import HERE, Json, Limit, LineOption, known_line, looking_back
 from ivr.showing import Refused, complain, err, one_of, out, show
@@ -378,6 +386,12 @@ app.command()(agent_commands.line)
 app.add_typer(ticket_commands.app, name="tickets")
 app.command()(ticket_commands.offenders)
 app.add_typer(promise_commands.app, name="promises")
+
+# ---------------------------------------------------------------- what is not kept for ever
+
+app.command()(erase_commands.erase)
+app.command()(erase_commands.erasures)
+app.command()(erase_commands.retention)
 
 # ---------------------------------------------------------------- proofs
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from ivr import callback_rules, directory, files, hours, line_compiler
+from ivr import callback_rules, directory, files, hours, line_compiler, retention_rules
 from ivr.directory import Directory
 from ivr.document import BadFile, Map, Problem, problem
 from ivr.events import Offered
@@ -26,8 +26,8 @@ from ivr.prompts import Library
 @dataclass(frozen=True, slots=True)
 class Hotlines:
     """The lines by name and by dialled number, what they say, when people are at work there,
-    whom they know, and how they call people back. `bodies` are the versions as they are stored
-    for replaying."""
+    whom they know, how they call people back, and how long they keep what. `bodies` are the
+    versions as they are stored for replaying."""
 
     lines: Mapping[str, Line]
     numbers: Mapping[str, Line]
@@ -36,6 +36,7 @@ class Hotlines:
     hours: Mapping[str, Hours]
     directories: Mapping[str, Directory]
     callbacks: Mapping[str, callback_rules.Rules]
+    retention: Mapping[str, retention_rules.Rules]
 
     def offered(
         self, line: Line, number: str, caller: str, rung: float, at: datetime, maintenance: bool
@@ -86,6 +87,7 @@ def load(root: Path) -> Hotlines:
     times: dict[str, Hours] = {}
     people: dict[str, Directory] = {}
     callbacks: dict[str, callback_rules.Rules] = {}
+    retention: dict[str, retention_rules.Rules] = {}
     for name, document in documents_.items():
         prompts = {
             prompt: tuple(sorted(library.slots(name, prompt))) for prompt in library.names(name)
@@ -95,6 +97,7 @@ def load(root: Path) -> Hotlines:
             times[name] = hours.parse(document)
             people[name] = directory.parse(document)
             callbacks[name] = callback_rules.parse(document)
+            retention[name] = retention_rules.parse(document)
         except BadFile as error:
             problems += error.problems
             continue
@@ -107,4 +110,4 @@ def load(root: Path) -> Hotlines:
                 problems.append(problem(at, "F115", what, "remove it from one of the two"))
     if problems:
         raise BadFile(problems)
-    return Hotlines(lines, numbers, library, bodies, times, people, callbacks)
+    return Hotlines(lines, numbers, library, bodies, times, people, callbacks, retention)

@@ -54,6 +54,7 @@ _LINE_KEYS = (
     "promises",
     "tickets",
     "callbacks",
+    "retention",
     "settings",
     "states",
     "lookups",

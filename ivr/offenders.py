@@ -20,7 +20,7 @@ from sqlalchemy import insert, select
 
 from ivr.directory import normal
 from ivr.store import Store
-from ivr.tables import calls, disclosures
+from ivr.tables import calls, disclosures, erasures
 
 RESULT = "harassment"
 """What the record of such a call says as its `result`."""
@@ -40,7 +40,10 @@ def offenders(store: Store, least: int = 2, hotline: str | None = None) -> list[
     """Callers with at least so many such calls, the worst first. Raises StorageFailed."""
     query = (
         select(calls.c.id, calls.c.caller, calls.c.hotline, calls.c.offered_at, calls.c.record)
-        .where(calls.c.record.contains(RESULT))
+        .where(
+            calls.c.record.contains(RESULT),
+            calls.c.id.not_in(select(erasures.c.call_id)),  # nobody is known of those any more
+        )
         .order_by(calls.c.offered_at.desc(), calls.c.id)
     )
     if hotline is not None:

@@ -199,6 +199,8 @@ def settle(store: Store, promise: str, state: str, who: str, reason: str, now: d
             raise NoPromise(f"there is no promise {promise}: `sansheng promises` lists them")
         if found.state in (CALLING, KEPT):
             raise NoPromise(f"promise {promise} is {found.state}: nothing can be changed now")
+        if not found.contact:
+            raise NoPromise(f"promise {promise} was erased with its call: nobody can be called")
         values: dict[str, Any] = {"state": state, "reason": f"{who}: {reason}".strip(": ")}
         values["dropped_at"] = now if state == GIVEN_UP else None
         if state == KEPT:

@@ -196,7 +196,26 @@ class Spool:
         newest = max((path.stat().st_mtime for path in paths), default=0.0)
         return self.utc() - datetime.fromtimestamp(newest, UTC)
 
-    # ---- retention
+    # ---- erasing
+
+    def erase(self, row: Recording) -> bool:
+        """Delete a recording's file, for good, and then say so in its row; whether it may go is
+        decided before (`ivr.erasing`). False if the row said so already. Raises OSError,
+        StorageFailed; calling it again goes on where it stopped."""
+        if row.reference is not None:
+            path = self.path(row.reference)
+            for one in (path, path.with_suffix(".bin")):  # its name before it was known as broken
+                one.unlink(missing_ok=True)
+            if self._folder.is_dir():
+                _to_disk(self._folder)
+            self.between("erased")
+        with self.store.write() as connection:
+            changed = connection.execute(
+                update(recordings)
+                .where(recordings.c.key == row.key, recordings.c.erased_at.is_(None))
+                .values(erased_at=self.utc())
+            )
+        return changed.rowcount == 1
 
     def erase_before(self, moment: datetime) -> int:
         """Delete the files of all recordings older than this; their rows say so. Returns how
@@ -206,17 +225,7 @@ class Spool:
         )
         with self.store.read() as connection:
             rows = [Recording(**row._mapping) for row in connection.execute(query)]
-        for row in rows:
-            if row.reference is not None:
-                self.path(row.reference).unlink(missing_ok=True)
-        with self.store.write() as connection:
-            for row in rows:
-                connection.execute(
-                    update(recordings)
-                    .where(recordings.c.key == row.key)
-                    .values(erased_at=self.utc())
-                )
-        return len(rows)
+        return sum(self.erase(row) for row in rows)
 
 
 def _whole(path: Path) -> bool:

@@ -5,7 +5,7 @@ Rules this module keeps:
 - SQLAlchemy Core on SQLite (the default: one file, WAL, every commit synced) or PostgreSQL.
   The same rows and the same errors on both.
 - The journal is append-only, and the database itself refuses to change it. There is one door:
-  `Store.erase`, which leaves a row in `erasures` that says when and why.
+  `erase_call`, which leaves a row in `erasures` that says who, when and why.
 - A write transaction on SQLite begins with BEGIN IMMEDIATE, so that two processes wait for each
   other (5 s at most) and never fail half way.
 - Everything here blocks: on an event loop it goes through `clock.in_executor`.
@@ -259,24 +259,24 @@ class Store:
         return None if row is None else row[0]
 
     def erase(self, call_id: str, reason: str, at: datetime) -> int:
-        """Erase what a call's journal and row say of a person; the one door to the journal.
+        """Erase what a call's journal and row say of a person, and nothing else; whether somebody
+        still needs it is not asked here (`ivr.erasing` does both).
 
         So it goes with all calls that were made for its sake: the legs that rang our people, and
-        the calls by which its promises were kept. The journals' rows go. The calls' rows stay for
-        the statistics, without the caller's number and with only `KEPT_AFTER_ERASURE` of their
-        records. What else holds numbers stays (docs/data.md says what, and why). Returns the
-        number of journal rows erased. Raises KeyError.
+        the calls by which its promises were kept. Returns the number of journal rows erased.
+        Raises KeyError.
         """
         with self.write() as connection:
             return sum(
-                _erase(connection, one, reason, at) for one in _for_the_sake_of(connection, call_id)
+                erase_call(connection, one, reason, at)
+                for one in for_the_sake_of(connection, call_id)
             )
 
     def close(self) -> None:
         self.engine.dispose()
 
 
-def _for_the_sake_of(connection: Connection, call_id: str) -> list[str]:
+def for_the_sake_of(connection: Connection, call_id: str) -> list[str]:
     """A call and all that were made because of it: legs, calls back, and their legs."""
     found = [call_id]
     for one in found:  # grows
@@ -292,12 +292,19 @@ def _for_the_sake_of(connection: Connection, call_id: str) -> list[str]:
     return found
 
 
-def _erase(connection: Connection, call_id: str, reason: str, at: datetime) -> int:
-    """Erase one call; returns how many rows of its journal went. Raises KeyError."""
+def erase_call(
+    connection: Connection, call_id: str, reason: str, at: datetime, who: str = ""
+) -> int:
+    """Erase one call's journal, and what its row says of a person; the one door to the journal.
+
+    The row stays for the statistics, without the caller's number and with only
+    `KEPT_AFTER_ERASURE` of its record. One that was erased before keeps its first trace. Returns
+    how many rows of its journal went. Raises KeyError.
+    """
     row = connection.execute(select(calls.c.record).where(calls.c.id == call_id)).one_or_none()
     if row is None:
         raise KeyError(call_id)
-    trace = {"call_id": call_id, "erased_at": at, "reason": reason}
+    trace = {"call_id": call_id, "erased_at": at, "reason": reason, "who": who}
     insert_new(connection, erasures, [trace])
     gone = connection.execute(delete(journal).where(journal.c.call_id == call_id))
     kept = {key: value for key, value in row[0].items() if key in KEPT_AFTER_ERASURE}

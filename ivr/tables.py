@@ -159,6 +159,8 @@ erasures = Table(
     Column("call_id", Words(200), ForeignKey("calls.id"), primary_key=True),
     Column("erased_at", Utc, nullable=False),
     Column("reason", Words, nullable=False),
+    # a staff number, or `service` for what its time took; empty for those of an older version
+    Column("who", Words(32), nullable=False, server_default=""),
 )
 
 recordings = Table(
@@ -174,6 +176,17 @@ recordings = Table(
     Column("created_at", Utc, nullable=False),
     Column("erased_at", Utc),
     Index(None, "call_id"),
+)
+
+# committed before the file goes; when it has gone, the recording's own row says so
+erased_recordings = Table(
+    "erased_recordings",
+    metadata,
+    Column("key", Words(200), ForeignKey("recordings.key"), primary_key=True),
+    Column("hotline", Words(64), nullable=False),
+    Column("erased_at", Utc, nullable=False),
+    Column("reason", Words, nullable=False),
+    Column("who", Words(32), nullable=False),
 )
 
 messages = Table(
