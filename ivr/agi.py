@@ -1,7 +1,7 @@
 """One AGI session on the event loop: give a command, wait for its reply, hear the hang-up.
 
 Rules this module keeps (those of the language itself stand in `ivr.wire`, whose names are found
-here too):
+here, as are the errors):
 
 - One command at a time. It cannot be taken back: whoever stops waiting for a reply leaves the
   session `busy` until that reply has come.
@@ -19,31 +19,25 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import cast
 
-from ivr.clock import Clock, Timer
-from ivr.wire import (
+from ivr.agi_command import application_arguments
+from ivr.agi_errors import (
     Busy,
     Closed,
     ConnectionLost,
     DeadChannel,
-    End,
     Failed,
     Garbled,
     Gone,
-    Hangup,
     HungUp,
-    Incoming,
     LeftInCommand,
     Ours,
-    Ready,
-    Reply,
-    State,
     Theirs,
     UnknownCommand,
     UnsafeArgument,
-    Wire,
     WrongUse,
-    application_arguments,
 )
+from ivr.clock import Clock, Timer
+from ivr.wire import End, Hangup, Incoming, Ready, Reply, State, Wire
 
 __all__ = [
     "Busy",

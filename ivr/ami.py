@@ -28,8 +28,9 @@ from typing import Any, Final, Protocol
 
 import asterisk.manager as pyst2
 
+from ivr.agi_command import application_arguments
+from ivr.agi_errors import UnsafeArgument
 from ivr.clock import Timer
-from ivr.wire import UnsafeArgument, application_arguments
 
 Headers = Mapping[str, str | Sequence[str]]
 Message = Mapping[str, str]

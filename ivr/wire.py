@@ -2,8 +2,8 @@
 
 `Wire` is the protocol without a socket: bytes in, facts out, commands to bytes. `ivr.agi` puts
 it on the event loop. pyst2's own reader blocks and cannot live on a loop (and does not survive
-what is described here: `tests/wire/test_hazards.py`), so only its exceptions are used; programs
-that know `asterisk.agi.AGIHangup` know ours.
+what is described here: `tests/wire/test_hazards.py`), so only its exceptions are used, as the
+bases of ours (`ivr.agi_errors`).
 
 The rules of this wire, which nobody wrote down in one place:
 
@@ -24,21 +24,16 @@ The rules of this wire, which nobody wrote down in one place:
 5. *A dead channel* answers `511`, `-1`, or with the end of the stream. `-1` alone proves
    nothing: a file that is missing gives the very same `200 result=-1 endpos=0`. `Session.alive`
    asks.
-6. *Arguments stand in double quotes*, with `\\` and `"` escaped, and that is all Asterisk
-   undoes. A line break cannot be escaped: it would begin a second command, and is refused; so is
-   NUL, which would end the line. A line longer than Asterisk's buffer would be cut in two and its
-   rest obeyed as a command: refused as well. The limit depends on the version (`line_limit`).
-7. *What EXEC hands to an application is a second language inside an argument*, in which commas
-   part arguments and more. `application_arguments` writes it, and refuses what it cannot say.
-8. *A line nobody asked for* means that the two sides no longer agree which reply is whose. There
+6. *A command is one line of quoted arguments*, and what EXEC hands to an application is a second
+   language inside one of them: `ivr.agi_command` writes both, and refuses what they cannot say.
+7. *A line nobody asked for* means that the two sides no longer agree which reply is whose. There
    is no way back from that: the session ends, and the dialplan takes over.
 
 Text is UTF-8; other bytes survive as lone surrogates (`surrogateescape`), both ways.
-Errors come in two families: `Ours` is a bug of ours, `Theirs` is Asterisk, the network or the
-caller. No exception quotes what a caller said. Known ugliness: Asterisk cuts the answer to GET
-VARIABLE after 1,023 bytes, in the middle of a character if need be, and says nothing (GET FULL
-VARIABLE `${NAME}` and DATABASE GET give all); a value with a line break in it cannot be told from
-two replies when its first line ends in a bracket; rule 8 catches that.
+Known ugliness: Asterisk cuts the answer to GET VARIABLE after 1,023 bytes, in the middle of a
+character if need be, and says nothing (GET FULL VARIABLE `${NAME}` and DATABASE GET give all); a
+value with a line break in it cannot be told from two replies when its first line ends in a
+bracket; rule 7 catches that.
 """
 
 from __future__ import annotations
@@ -49,7 +44,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-import asterisk.agi as pyst2
+from ivr.agi_command import encode, line_limit
+from ivr.agi_errors import Busy, Closed, ConnectionLost, Garbled, Gone
 
 HANDSHAKE_BYTES: Final = 16 * 1024
 """Asterisk sends about 700; arguments of ours and the caller's names make the rest."""
@@ -60,84 +56,7 @@ HANDSHAKE_LINES: Final = 200
 REPLY_BYTES: Final = 64 * 1024
 """A reply, in all its lines. The longest that we ask for is one variable."""
 
-MAX_ARGUMENTS: Final = 127
-"""Asterisk's, the words of the command included; more overrun a table of it."""
-
-LINE_LIMIT: Final = 8191
-"""Longest command, in bytes with its line end, that today's Asterisk reads as one line."""
-
-OLD_LINE_LIMIT: Final = 2047
-"""The same before August 2025."""
-
 DIGITS: Final = "0123456789*#ABCD"
-
-
-# ---------------------------------------------------------------- errors
-
-
-class _Explained(pyst2.AGIException):  # type: ignore[misc]  # pyst2 has no types
-    """The first line of the class's docstring is its message, followed by the detail."""
-
-    def __init__(self, detail: str = "") -> None:
-        sentence = (self.__doc__ or "").strip().partition("\n")[0].rstrip(".")
-        super().__init__(f"{sentence}: {detail}" if detail else sentence)
-        self.detail = detail
-
-
-class Ours(_Explained):
-    """We broke the rules of AGI: a bug of ours."""
-
-
-class UnsafeArgument(Ours, ValueError):
-    """A command holds what AGI cannot carry."""
-
-
-class Busy(Ours):
-    """A command was given while another runs on this session."""
-
-
-class Closed(Ours):
-    """A command was given to a session that we have closed."""
-
-
-class UnknownCommand(Ours, pyst2.AGIInvalidCommand):  # type: ignore[misc]
-    """Asterisk does not know this command (510)."""
-
-
-class WrongUse(Ours, pyst2.AGIUsageError):  # type: ignore[misc]
-    """Asterisk does not accept these arguments (520)."""
-
-
-class Theirs(_Explained):
-    """Asterisk, the network or the caller did something that has to be dealt with."""
-
-
-class Failed(Theirs, pyst2.AGIUnknownError):  # type: ignore[misc]
-    """Asterisk could not carry out a command."""
-
-
-class Gone(Theirs, pyst2.AGIHangup):  # type: ignore[misc]
-    """Nobody is left to talk to: the base of all ends that we did not choose."""
-
-
-class HungUp(Gone, pyst2.AGISIGHUPHangup):  # type: ignore[misc]
-    """Asterisk said HANGUP: the call is over."""
-
-
-class LeftInCommand(Gone, pyst2.AGIResultHangup):  # type: ignore[misc]
-    """The caller hung up while a command ran."""
-
-
-class DeadChannel(Gone):
-    """The channel is dead (511)."""
-
-
-class ConnectionLost(Gone, pyst2.AGISIGPIPEHangup):  # type: ignore[misc]
-    """The connection from Asterisk has ended."""
-
-
-class Garbled(Gone):
-    """What came is not AGI, so that the session had to be given up."""
 
 
 # ---------------------------------------------------------------- what comes in
@@ -192,86 +111,6 @@ class End:
 
 
 Incoming = Ready | Reply | Hangup | End
-
-
-# ---------------------------------------------------------------- what goes out
-
-
-def line_limit(version: str) -> int:
-    """Longest command, in bytes with its line end, for an `agi_version`.
-
-    Asterisk 20.16, 21.11, 22.6, 23.0 and later have the larger buffer. A version that says
-    nothing gets the smaller limit.
-    """
-    known = re.match(r"(\d+)\.(\d+)", version, re.ASCII)
-    if known is None:
-        return OLD_LINE_LIMIT
-    major, minor = int(known[1]), int(known[2])
-    since = {20: 16, 21: 11, 22: 6}.get(major, 0 if major > 22 else None)
-    return LINE_LIMIT if since is not None and minor >= since else OLD_LINE_LIMIT
-
-
-_COMMAND = re.compile(r"[A-Z]+(?: [A-Z]+)*")
-
-
-def quote(argument: str | int) -> str:
-    """One argument as Asterisk's parser gives it back unchanged.
-
-    Raises UnsafeArgument for a line break or NUL.
-    """
-    text = str(argument)
-    for bad, name in (("\n", "a line feed"), ("\r", "a carriage return"), ("\0", "a NUL")):
-        if bad in text:
-            raise UnsafeArgument(f"{name} in an argument")
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def encode(command: str, *arguments: str | int, limit: int = LINE_LIMIT) -> bytes:
-    """A command as its one line. Raises UnsafeArgument for what cannot be said."""
-    if not _COMMAND.fullmatch(command):
-        raise UnsafeArgument("the command is not in capital letters and single spaces")
-    count = command.count(" ") + 1 + len(arguments)
-    if count > MAX_ARGUMENTS:
-        raise UnsafeArgument(f"{count} arguments, {MAX_ARGUMENTS} at most")
-    text = " ".join((command, *map(quote, arguments))) + "\n"
-    try:
-        line = text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        raise UnsafeArgument("text that is not Unicode") from None
-    if len(line) > limit:
-        raise UnsafeArgument(f"a line of {len(line)} bytes, {limit} at most")
-    return line
-
-
-_TELLING = re.compile(r'[,"\\&^|;$`{}<>\x00-\x1f\x7f]')
-
-
-def application_arguments(*arguments: str | int) -> str:
-    """The arguments of a dialplan application, for EXEC: joined by commas.
-
-    That language has no escape on which all applications agree, so an argument may hold none of
-    the characters that mean something to one of them (`,` `"` `\\` `&` `^` `|` `;` `$` `{}` `<>`
-    and the like), its brackets must pair, and it may not begin or end with a space (the
-    application would never see it). Raises UnsafeArgument.
-    """
-    for argument in map(str, arguments):
-        if found := _TELLING.search(argument):
-            raise UnsafeArgument(f"{found[0]!r} in an argument of an application")
-        if argument != argument.strip():
-            raise UnsafeArgument("a space at the edge of an argument of an application")
-        if not _balanced(argument):
-            raise UnsafeArgument("brackets that do not pair in an argument of an application")
-    return ",".join(map(str, arguments))
-
-
-def _balanced(text: str) -> bool:
-    expected: list[str] = []
-    for character in text:
-        if character in "([":
-            expected.append(")" if character == "(" else "]")
-        elif character in ")]" and (not expected or expected.pop() != character):
-            return False
-    return not expected
 
 
 # ---------------------------------------------------------------- the protocol

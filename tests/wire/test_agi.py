@@ -14,7 +14,7 @@ import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ivr import agi, wire
+from ivr import agi, agi_command, agi_errors, wire
 from ivr.clock import SystemClock, VirtualClock
 
 HANDSHAKE = (
@@ -67,7 +67,7 @@ def test_the_handshake_gives_names_without_their_prefix_and_values_byte_for_byte
 def test_a_handshake_that_is_none_ends_the_session(greeting, why):
     it = wire.Wire()
     (fact,) = it.receive(greeting)
-    assert isinstance(fact.why, wire.Garbled)
+    assert isinstance(fact.why, agi_errors.Garbled)
     assert why in str(fact.why)
     assert it.receive(b"agi_more: 1\n\n") == []
 
@@ -233,7 +233,7 @@ def test_a_value_with_line_breaks_is_one_value_even_if_it_says_hangup():
 def test_the_end_of_the_stream_in_the_middle_of_a_reply_ends_it(before):
     it = ready("NOOP")
     (fact,) = [*it.receive(before), *it.receive(b"")] if before else it.receive(b"")
-    assert isinstance(fact.why, wire.ConnectionLost)
+    assert isinstance(fact.why, agi_errors.ConnectionLost)
     assert it.receive(b"") == []
 
 
@@ -242,12 +242,12 @@ def test_the_end_of_the_stream_in_the_middle_of_a_reply_ends_it(before):
 )
 def test_what_is_no_reply_ends_the_session(garbage):
     (fact,) = ready("NOOP").receive(garbage)
-    assert isinstance(fact.why, wire.Garbled)
+    assert isinstance(fact.why, agi_errors.Garbled)
 
 
 def test_a_line_that_nobody_asked_for_ends_the_session():
     (fact,) = ready().receive(b"200 result=0\n200 result=1\n")
-    assert isinstance(fact.why, wire.Garbled)
+    assert isinstance(fact.why, agi_errors.Garbled)
 
 
 @pytest.mark.parametrize("flood", [b"x", b"x\n", b"\n"])
@@ -259,7 +259,7 @@ def test_a_reply_that_does_not_end_is_given_up_at_its_limit(flood):
         facts = it.receive(flood * 1000)
         taken += len(flood) * 1000
         assert taken <= wire.REPLY_BYTES + 2000
-    assert isinstance(facts[0].why, wire.Garbled)
+    assert isinstance(facts[0].why, agi_errors.Garbled)
 
 
 # ---------------------------------------------------------------- commands
@@ -289,9 +289,9 @@ def asterisk_parses(line):
 
 
 def test_arguments_stand_in_quotes_and_the_empty_one_does_not_vanish():
-    assert wire.encode("STREAM FILE", "/a b", "", 0) == b'STREAM FILE "/a b" "" "0"\n'
-    assert wire.encode("NOOP") == b"NOOP\n"
-    assert wire.encode("VERBOSE", 'a\\"b') == b'VERBOSE "a\\\\\\"b"\n'
+    assert agi_command.encode("STREAM FILE", "/a b", "", 0) == b'STREAM FILE "/a b" "" "0"\n'
+    assert agi_command.encode("NOOP") == b"NOOP\n"
+    assert agi_command.encode("VERBOSE", 'a\\"b') == b'VERBOSE "a\\\\\\"b"\n'
 
 
 anything = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n\0"))
@@ -304,7 +304,7 @@ some_bytes = st.binary(max_size=40).map(
 @settings(deadline=None)
 @given(st.lists(anything | tricky | some_bytes, max_size=6))
 def test_any_argument_is_one_line_and_asterisk_reads_it_back(arguments):
-    line = wire.encode("SET VARIABLE", *arguments)
+    line = agi_command.encode("SET VARIABLE", *arguments)
     assert line.count(b"\n") == 1
     assert line.endswith(b"\n")
     expected = [each.encode("utf-8", "surrogateescape") for each in arguments]
@@ -315,31 +315,31 @@ def test_any_argument_is_one_line_and_asterisk_reads_it_back(arguments):
 @given(st.text(max_size=30), st.sampled_from("\r\n\0\ud800"), st.text(max_size=30))
 def test_a_second_command_cannot_be_smuggled_in(before, bad, after):
     it = ready()
-    with pytest.raises(wire.UnsafeArgument):
+    with pytest.raises(agi_errors.UnsafeArgument):
         it.send("SET VARIABLE", "X", before + bad + after)
     assert it.state is wire.State.IDLE
 
 
 @pytest.mark.parametrize("command", ["", "noop", "NOOP ", "NO  OP", "NOOP\nX", 'EXEC "x"', "É"])
 def test_a_command_itself_is_only_words(command):
-    with pytest.raises(wire.UnsafeArgument):
-        wire.encode(command)
+    with pytest.raises(agi_errors.UnsafeArgument):
+        agi_command.encode(command)
 
 
 def test_more_arguments_than_asterisk_can_hold_are_refused():
-    assert len(asterisk_parses(wire.encode("NOOP", *["x"] * 126)[:-1])) == 127
-    with pytest.raises(wire.UnsafeArgument, match="128 arguments"):
-        wire.encode("NOOP", *["x"] * 127)
+    assert len(asterisk_parses(agi_command.encode("NOOP", *["x"] * 126)[:-1])) == 127
+    with pytest.raises(agi_errors.UnsafeArgument, match="128 arguments"):
+        agi_command.encode("NOOP", *["x"] * 127)
 
 
 def test_a_line_longer_than_the_buffer_of_this_asterisk_is_refused():
-    fits = "x" * (wire.LINE_LIMIT - len('NOOP ""\n'))
-    assert len(ready().send("NOOP", fits)) == wire.LINE_LIMIT
-    with pytest.raises(wire.UnsafeArgument, match="8192 bytes"):
+    fits = "x" * (agi_command.LINE_LIMIT - len('NOOP ""\n'))
+    assert len(ready().send("NOOP", fits)) == agi_command.LINE_LIMIT
+    with pytest.raises(agi_errors.UnsafeArgument, match="8192 bytes"):
         ready().send("NOOP", fits + "x")
     old = wire.Wire()
     old.receive(b"agi_version: 20.15.2\n\n")
-    with pytest.raises(wire.UnsafeArgument, match="2047 at most"):
+    with pytest.raises(agi_errors.UnsafeArgument, match="2047 at most"):
         old.send("NOOP", fits)
 
 
@@ -358,13 +358,16 @@ def test_a_line_longer_than_the_buffer_of_this_asterisk_is_refused():
     ],
 )
 def test_how_long_a_line_may_be_depends_on_the_version(version, limit):
-    assert wire.line_limit(version) == limit
+    assert agi_command.line_limit(version) == limit
 
 
 def test_application_arguments_are_joined_by_commas():
-    assert wire.application_arguments("PJSIP/8001", 20, "m(default)") == "PJSIP/8001,20,m(default)"
-    assert wire.application_arguments() == ""
-    assert wire.application_arguments("a", "", "b") == "a,,b"
+    assert (
+        agi_command.application_arguments("PJSIP/8001", 20, "m(default)")
+        == "PJSIP/8001,20,m(default)"
+    )
+    assert agi_command.application_arguments() == ""
+    assert agi_command.application_arguments("a", "", "b") == "a,,b"
 
 
 @pytest.mark.parametrize(
@@ -373,8 +376,8 @@ def test_application_arguments_are_joined_by_commas():
      "[(])", "`id`", "a\nb", "a\x7f", " a", "a\t"],
 )  # fmt: skip
 def test_what_the_language_of_applications_cannot_say_is_refused(bad):
-    with pytest.raises(wire.UnsafeArgument):
-        wire.application_arguments("fine", bad)
+    with pytest.raises(agi_errors.UnsafeArgument):
+        agi_command.application_arguments("fine", bad)
 
 
 # ---------------------------------------------------------------- any stream

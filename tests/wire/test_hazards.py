@@ -21,7 +21,7 @@ import asterisk.agi as pyst2_agi
 import asterisk.manager as pyst2_manager
 import pytest
 
-from ivr import ami, wire
+from ivr import agi_errors, ami, wire
 from ivr.agi import Session
 from ivr.clock import SystemClock
 from ivr.manager import Manager, UnsafeValue
@@ -116,7 +116,7 @@ def test_a_line_break_in_a_value_is_a_second_command_in_pyst2_and_refused_by_us(
     value = 'x"\nEXEC System "id'
     it.set_variable("NAME", value)
     assert it.stdout.getvalue().splitlines()[1] == 'EXEC System "id"'
-    with pytest.raises(wire.UnsafeArgument):
+    with pytest.raises(agi_errors.UnsafeArgument):
         ours("SET VARIABLE", "NAME", value)
 
 
@@ -210,7 +210,7 @@ def test_the_end_inside_a_usage_text_hangs_pyst2_for_ever_and_not_us(reply):
     it, _ = ours()
     facts = [*it.receive(reply.encode()), *it.receive(b"")]
     assert it.ended
-    assert isinstance(facts[-1].why, wire.ConnectionLost)
+    assert isinstance(facts[-1].why, agi_errors.ConnectionLost)
 
 
 def test_a_promise_of_a_reply_breaks_pyst2_and_is_waited_out_by_us():

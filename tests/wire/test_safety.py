@@ -22,8 +22,10 @@ from hypothesis import strategies as st
 from migrated import new
 
 from ivr import agi, codec, control, journal, logs, redact
+from ivr.agi_command import encode
+from ivr.agi_errors import Garbled
 from ivr.scenario import Act, HangUpAct, Hum, Press, Speak
-from ivr.wire import Garbled, Wire, encode, parse
+from ivr.wire import Wire, parse
 
 SAYABLE = re.compile(
     "|".join(
