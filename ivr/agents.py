@@ -106,6 +106,13 @@ class Agents:
                 rows.change(connection, row, BUSY, reason, now, until=None)
             return BUSY
 
+    def reached(self, phones: Mapping[str, bool], now: datetime) -> bool:
+        """Whether Asterisk knows where these phones are (see `ivr.floor.reached`). Returns whether
+        that changed anything."""
+        with self._lock, self._write() as connection:
+            rows.wrapped_up(connection, now)
+            return rows.reached(connection, phones, now)
+
     # ---------------------------------------------------------------- the waiting line
 
     def survey(

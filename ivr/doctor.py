@@ -47,6 +47,7 @@ MODULES = (
     ("func_timeout", "frees calls of a frozen service"),
     ("func_cdr", "knows how long it has rung"),
     ("func_db", "keeps notes of messages left without the service"),
+    ("func_devstate", "says whether agents' phones are there"),
     ("func_channel", "sets the language"),
     ("func_strings", "filters the caller's number"),
     ("res_musiconhold", "plays music on hold"),

@@ -158,6 +158,34 @@ class FakeAsterisk:
         """Ring a phone of our own, as Originate does."""
         Dialling(self, order)
 
+    def register(self, name: str, there: bool = True) -> None:
+        """A phone registers, or takes leave; a call that it is in goes on."""
+        if self.phones[name].registered == there:
+            return  # one that only registers again is not told of
+        self.phones[name].registered = there
+        peer, contact = ("Reachable", "NonQualified") if there else ("Unreachable", "Removed")
+        self.ami.tell(
+            "PeerStatus",
+            "system",
+            [("ChannelType", "PJSIP"), ("Peer", f"PJSIP/{name}"), ("PeerStatus", peer)],
+        )
+        self._contact(name, contact)
+
+    def move(self, name: str) -> None:
+        """A phone registers elsewhere, in the place of where it was."""
+        for status in ("NonQualified", "Removed"):
+            self._contact(name, status)
+
+    def _contact(self, name: str, status: str) -> None:
+        headers = {
+            "URI": f"sip:{name}@127.0.0.1",
+            "ContactStatus": status,
+            "AOR": name,
+            "EndpointName": name,
+            "RoundtripUsec": "0",
+        }
+        self.ami.tell("ContactStatus", "system", headers.items())
+
     def new_phone_channel(self, name: str, uniqueid: str, phone: FakePhone) -> Channel:
         """A channel to this phone, which nobody knows of yet."""
         self.calls += 1

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 GREETING = "Asterisk Call Manager/11.0.0\r\n"
 WANTED = frozenset({"ChannelTalkingStart", "ChannelTalkingStop", "Hangup", "HangupRequest"})
 WANTED |= {"OriginateResponse", "DialBegin", "DialState", "DialEnd"}
+WANTED |= {"PeerStatus", "ContactStatus"}
 """The events that an account's filter lets through unless told otherwise."""
 
 LONGEST_ID = 149
@@ -283,6 +284,11 @@ def _set_variable(session: AmiSession, action: Headers, pairs: Pairs) -> list[st
 
 
 def _get_variable(session: AmiSession, action: Headers, pairs: Pairs) -> list[str]:
+    kind, _, phone = action.get("Variable", "").removesuffix(")").partition("(PJSIP/")
+    if kind == "DEVICE_STATE" and not action.get("Channel"):
+        known = session.server.switch.phones.get(phone)
+        state = "INVALID" if known is None else known.device_state
+        return ["Success", f"Variable: {action['Variable']}", f"Value: {state}"]
     channel = session.server.switch.channel(action.get("Channel", ""))
     if channel is None:
         return ["Error", "Message: No such channel"]

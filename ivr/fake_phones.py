@@ -41,6 +41,7 @@ class FakePhone:
     script: Callable[[], Script | None] = lambda: None
     rung: int = 0
     overlaps: int = 0
+    registered: bool = True
     calls: list[Channel] = field(default_factory=list)
 
     @property
@@ -48,13 +49,20 @@ class FakePhone:
         """Whether it rings or somebody talks on it."""
         return any(not channel.dead for channel in self.calls)
 
+    @property
+    def device_state(self) -> str:
+        """What the dialplan function DEVICE_STATE says of it."""
+        if not self.registered:
+            return "UNAVAILABLE"
+        return "INUSE" if self.in_call else "NOT_INUSE"
+
     def next(self) -> Ring:
         """What is done at this ring."""
         if self.in_call:
             self.overlaps += 1
             return Ring("busy", 0.0)
         self.rung += 1
-        if not self.rings:
+        if not (self.rings and self.registered):
             return Ring("unreachable", 0.0)
         return self.rings[min(self.rung, len(self.rings)) - 1]
 

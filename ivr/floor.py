@@ -30,8 +30,10 @@ TALKS = 20
 
 DIED = "the service died in a talk: *81 when that is over"
 """Why an agent is busy who was talking when the process died that had put the caller through."""
-MISSED = frozenset({"no_answer", "no_key", "dropped"})
-OUTCOMES = MISSED | {"free", "talked", "refused", "busy", "failed", "unreachable"}
+GONE = "Asterisk does not know where the phone is"
+BACK = "the phone is there again"
+MISSED = frozenset({"no_answer", "no_key", "dropped", "unreachable"})
+OUTCOMES = MISSED | {"free", "talked", "refused", "busy", "failed"}
 """What may have become of a claim (`ivr.actions.Release`)."""
 
 UNCLAIMED: Mapping[str, Any] = {
@@ -225,8 +227,8 @@ def after(
     """The state of an agent after a claim that ended so, why, and what else changes.
 
     talked: wrapping up. Not rung after all, on the phone, refused, our own trouble: ready.
-    Unreachable: so. Missed: ready, but busy if that was once too often in a row. What the agent or
-    ops asked for meanwhile comes before being ready.
+    Unreachable: so. Missed: ready. But who missed, or was unreachable, once too often in a row is
+    busy. What the agent or ops asked for meanwhile, or a phone that has gone, comes before that.
     """
     state, reason = READY, outcome
     values: dict[str, Any] = {"idle_since": now, "until": None}
@@ -240,16 +242,44 @@ def after(
                 values["until"] = now + timedelta(seconds=transfer.wrap_up)
         case "refused" | "busy":  # whoever refuses, or is on the phone, is there
             values["misses"] = 0
-        case "unreachable":
-            state, reason = UNREACHABLE, "the phone could not be reached"
         case _ if outcome in MISSED:
+            if outcome == "unreachable":
+                state, reason = UNREACHABLE, "the phone could not be reached"
             values["misses"] = row.misses + 1
             if values["misses"] >= transfer.misses:
                 times = {1: "once", 2: "twice"}.get(values["misses"], f"{values['misses']} times")
                 state, reason = BUSY, f"missed {times} in a row: {outcome}"
-    if row.after and state in (READY, WRAP_UP):
-        state, reason, values["until"] = row.after, row.after_reason, None
+    if row.after and state in (READY, WRAP_UP, UNREACHABLE):
+        state, reason = row.after, row.after_reason
+        if state == BUSY:
+            values["until"] = None
     return state, reason, values
+
+
+def reached(connection: Connection, phones: Mapping[str, bool], now: datetime) -> bool:
+    """Take over what Asterisk says of these phones: whether it knows where they are. Returns
+    whether that changed anything.
+
+    Who was ready, or wrapping up, is unreachable while the phone is away, and afterwards what they
+    were; who is busy stays so. In a call nothing changes before its end.
+    """
+    changed = False
+    for row in connection.execute(select(agents).where(agents.c.phone.in_(phones))).all():
+        there, wraps_up = phones[row.phone], row.until is not None and row.until > now
+        if row.call_id is not None:
+            if row.after != (UNREACHABLE if there else ""):
+                continue
+            after = {"after": "" if there else UNREACHABLE, "after_reason": "" if there else GONE}
+            connection.execute(update(agents).where(agents.c.phone == row.phone).values(**after))
+        elif there and row.state == UNREACHABLE:
+            idle = {} if wraps_up or row.until is None else {"idle_since": row.until, "until": None}
+            change(connection, row, WRAP_UP if wraps_up else READY, BACK, now, **idle)
+        elif not there and row.state in (READY, WRAP_UP):
+            change(connection, row, UNREACHABLE, GONE, now)
+        else:
+            continue
+        changed = True
+    return changed
 
 
 def wrapped_up(connection: Connection, now: datetime) -> None:
@@ -277,7 +307,8 @@ def bury(connection: Connection, now: datetime) -> None:
     for row in connection.execute(select(agents).where(agents.c.owner.not_in(living))).all():
         if row.state == TALKING:
             values = {**UNCLAIMED, "misses": 0, "until": None}
-            change(connection, row, BUSY, row.after_reason or DIED, now, **values)
+            why = row.after_reason if row.after == BUSY else DIED
+            change(connection, row, BUSY, why, now, **values)
         else:
             why = "the process that held it has died"
             unclaim(connection, row, "free", Transfer(), now, why)

@@ -296,12 +296,13 @@ async def _manager(
     service.bell = manager
     if manager.connected:
         service.clock_offset = await _clock_offset(manager, service)
-    _beside(ending, _watch(manager, service))
+        await people.presence.ask()
+    _beside(ending, _watch(manager, service, people))
     return manager
 
 
-async def _watch(manager: Manager, service: Service) -> None:
-    """Say when the manager is lost and when it is back."""
+async def _watch(manager: Manager, service: Service, people: Switchboard) -> None:
+    """Say when the manager is lost and when it is back; where phones are is asked for then."""
     known, problem = manager.connections, ""
     if not manager.connected:
         problem = manager.problem
@@ -315,6 +316,7 @@ async def _watch(manager: Manager, service: Service) -> None:
             known, problem = manager.connections, ""
             log.info("the manager is there again: voices are heard")
             service.clock_offset = await _clock_offset(manager, service)
+            await people.presence.ask()
 
 
 async def _clock_offset(manager: Manager, service: Service) -> float:

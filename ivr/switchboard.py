@@ -35,6 +35,7 @@ from ivr.flow import Line
 from ivr.house import Post
 from ivr.legs import Leg, Legs, own_phone
 from ivr.notes import Notes
+from ivr.presence import Presence
 from ivr.staff import Transfer
 from ivr.store import StorageFailed
 from ivr.turns import Claim, Matched, place_id
@@ -79,6 +80,7 @@ class Switchboard:
         self.agents = agents
         self._every = look
         self.legs = Legs(service, self._accepted)
+        self.presence = Presence(service, agents, self._do, self.look)
         self._notes = Notes(service)
         self.callbacks: Callable[[], Collection[str]] = tuple
         self.on_callback: Callable[[Claim], None] | None = None
@@ -98,7 +100,7 @@ class Switchboard:
         """From now on the service's calls reach people, and the scripts of people are known."""
         service = self._service
         service.people = self
-        service.on_phones = self.legs.event
+        service.on_phones = self._phone_event
         service.caller_of = self._caller_of
         service.other_scripts = {
             **service.other_scripts,
@@ -106,6 +108,10 @@ class Switchboard:
             "feature": service.feature,
             "agent": self.own_phone,
         }
+
+    def _phone_event(self, event: Mapping[str, str]) -> None:
+        self.legs.event(event)
+        self.presence.event(event)
 
     def _caller_of(self, uniqueid: str) -> str:
         leg = self.legs.of(uniqueid)

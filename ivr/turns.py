@@ -49,8 +49,9 @@ class Seat:
 
 @dataclass(frozen=True, slots=True)
 class Phone:
-    """A phone as it is now. `after` is the state it will have once its call is over, if ops or
-    the agent asked for one. `call_id` and `place_id` say for whom it is claimed."""
+    """A phone as it is now. `after` is the state it will have once its call is over: busy, if ops
+    or the agent asked for that, or unreachable, if it has gone meanwhile. `call_id` and `place_id`
+    say for whom it is claimed."""
 
     phone: str
     state: str
@@ -61,7 +62,7 @@ class Phone:
 
     @property
     def at_work(self) -> bool:
-        return self.state in AT_WORK and not self.after
+        return self.state in AT_WORK and self.after != BUSY
 
     @property
     def free(self) -> bool:
