@@ -12,27 +12,28 @@ Rules this module keeps:
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from ivr import (
     agent_commands,
+    call_commands,
     erase_commands,
     explore_command,
+    line_commands,
     logs,
     place,
     promise_commands,
     ticket_commands,
 )
 from ivr.document import BadFile
-from ivr.options import HERE, Json, Limit, LineOption, known_line, looking_back
-from ivr.showing import Refused, complain, err, one_of, out, show
+from ivr.options import HERE, Json
+from ivr.showing import Refused, err, out, show
 from ivr.store import StorageFailed
 
 app = typer.Typer(
@@ -155,200 +156,22 @@ def doctor(as_json: Json = False) -> None:
 
 # ---------------------------------------------------------------- what is going on
 
-
-@app.command()
-def live(as_json: Json = False) -> None:
-    """The calls that are up now (通话中)."""
-    from ivr import listing
-
-    rows = _asked({"ask": "live"})
-    show(listing.live_brief(rows), as_json, "calls", whole=rows)
-
-
-@app.command()
-def hangup(call: Annotated[str, typer.Argument(help="The call's id, from `live`.")]) -> None:
-    """Say goodbye to a caller and end the call (挂断)."""
-    if not _asked({"ask": "hangup", "call": call})["ended"]:
-        raise Refused(f"no call {call} is up: `sansheng live` lists them")
-    out.print("the caller is told goodbye, then the call ends")
-
-
-@app.command()
-def maintenance(
-    state: Annotated[str, typer.Argument(help="on or off")],
-    line: Annotated[str, typer.Argument(help="A line; all if none is given.")] = "",
-) -> None:
-    """Let new calls hear the maintenance apology, or take them again (维护)."""
-    if state not in ("on", "off"):
-        raise Refused(f"'{state}' is neither on nor off")
-    known_line(line or None)
-    request = {"ask": "maintenance", "on": state == "on", "lines": [line] if line else []}
-    answer = _asked(request)
-    out.print(f"under maintenance: {', '.join(answer['maintenance']) or 'no line'}")
-
-
-def _asked(request: dict[str, Any]) -> Any:
-    """The service's first answer. Raises Refused."""
-    from ivr import control
-
-    try:
-        return asyncio.run(place.asked(HERE.root, request))
-    except control.NoService as error:
-        raise Refused(str(error)) from error
-
-
-@app.command()
-def calls(line: LineOption = None, limit: Limit = 100, as_json: Json = False) -> None:
-    """Calls, the latest first (通话记录)."""
-    from ivr import listing
-
-    known_line(line)
-    rows = listing.calls(looking_back(), line, limit)
-    show(listing.calls_brief(rows), as_json, "calls", whole=rows)
-
-
-@app.command()
-def journal(
-    call: Annotated[str, typer.Argument(help="The call's id, from `calls`.")], as_json: Json = False
-) -> None:
-    """Everything that happened in one call, numbers masked (流水)."""
-    from ivr import listing
-
-    try:
-        show(listing.journal(looking_back(), call), as_json, "entries")
-    except listing.NoCall as error:
-        raise Refused(str(error)) from error
-
-
-@app.command()
-def replay(call: Annotated[str, typer.Argument(help="The call's id, from `calls`.")]) -> None:
-    """Would the machine do the same again, byte for byte? (重放)"""
-    from ivr import listing
-
-    try:
-        done = listing.replayed(looking_back(), call)
-    except listing.NoCall as error:
-        raise Refused(str(error)) from error
-    if done.difference is not None:
-        out.print(f"[red]different[/] at {done.difference}", highlight=False)
-        raise typer.Exit(1)
-    cut = ", and the journal breaks off there" if done.cut else ""
-    out.print(f"the same: {done.events} events, {done.actions} actions{cut}")
-
-
-@app.command()
-def messages(
-    line: LineOption = None,
-    state: Annotated[str | None, typer.Option(help="new, taken or done.")] = None,
-    limit: Limit = 100,
-    as_json: Json = False,
-) -> None:
-    """What callers left; numbers are whole in --json only (留言)."""
-    from ivr import listing
-    from ivr.messages import STATES
-
-    known_line(line)
-    if state is not None:
-        one_of(state, STATES, "state")
-    rows = listing.left(looking_back(), line, state, limit)
-    show(listing.left_masked(rows), as_json, "messages", whole=rows)
-
+app.command()(call_commands.live)
+app.command()(call_commands.hangup)
+app.command()(call_commands.maintenance)
+app.command()(call_commands.calls)
+app.command()(call_commands.journal)
+app.command()(call_commands.replay)
+app.command()(call_commands.messages)
 
 # ---------------------------------------------------------------- lines, texts, flows
 
-
-@app.command()
-def lines(as_json: Json = False) -> None:
-    """The lines, their numbers and their versions (热线)."""
-    from ivr import listing
-
-    rows = listing.lines(HERE.root)
-    show(listing.lines_brief(rows), as_json, "lines", whole=rows)
-
-
-@app.command()
-def prompts(line: LineOption = None, as_json: Json = False) -> None:
-    """What the lines say, and the file Asterisk plays for it (提示音)."""
-    from ivr import listing
-
-    known_line(line, "common")
-    rows = listing.prompts(HERE.root, place.sounds(HERE.root), line or "")
-    brief = [{k: row[k] for k in ("id", "text", "seconds", "recorded")} for row in rows]
-    show(brief, as_json, "prompts", whole=rows)
-
-
-@app.command("install-sounds")
-def install_sounds(
-    folder: Annotated[Path, typer.Argument(help="The sounds folder, e.g. of another host.")],
-) -> None:
-    """Write every prompt in the formats Asterisk plays (安装提示音)."""
-    from ivr import masters
-    from ivr.speech import EngineMissing
-
-    try:
-        report = masters.prepare(HERE.root, folder.absolute())
-    except (OSError, masters.BuildRuns, EngineMissing) as error:
-        raise Refused(str(error)) from error
-    out.print(
-        f"{len(report.made)} written, {report.kept} were there, {len(report.missing)} missing"
-    )
-    raise typer.Exit(1 if report.missing or report.failed else 0)
-
-
-@app.command()
-def dialplan(
-    agi: Annotated[str, typer.Option(help="The service, as Asterisk calls it.")] = "127.0.0.1:4573",
-    into: Annotated[Path | None, typer.Option(help="Write it into this file.")] = None,
-    lint: Annotated[bool, typer.Option("--lint", help="Only judge it.")] = False,
-    features: Annotated[bool, typer.Option("--features", help="What features.conf needs.")] = False,
-) -> None:
-    """The dialplan of these lines, to be included in an Asterisk (拨号方案)."""
-    from ivr import dialplan as writer
-    from ivr import hotlines, plan
-
-    root = HERE.root
-    places = {"sounds": place.sounds(root), "spool": place.spool(root)}
-    try:
-        lines = hotlines.load(root)
-        text = plan.text(lines, agi=agi, root=root, **places)
-        complaints = plan.lint(text, root) if lint else []
-        if features:
-            text = writer.features(plan.lines(lines))
-        if into is not None:
-            into.write_text(text, encoding="utf-8")
-    except (ValueError, OSError) as error:
-        raise Refused(str(error)) from error
-    if lint:
-        complain(complaints, "the dialplan is clean")
-    elif into is None:
-        sys.stdout.write(text)
-
-
-@app.command()
-def check() -> None:
-    """Check every flow, line and text; one line a problem (检查)."""
-    from ivr import checking
-
-    complain(checking.everything(HERE.root), "no problems")
-
-
-@app.command()
-def draw(
-    flows: Annotated[list[str] | None, typer.Argument(help="Flows; all if none is given.")] = None,
-    line: Annotated[str | None, typer.Option("--line", help="As this line runs them.")] = None,
-    into: Annotated[Path | None, typer.Option(help="Folder for the pictures.")] = None,
-    kind: Annotated[str, typer.Option("--format", help="svg, png or dot.")] = "svg",
-) -> None:
-    """A picture of every flow, from the table that calls run on (流程图)."""
-    from ivr import draw as drawing
-
-    folder = into or HERE.root / "var/pictures"
-    try:
-        for path in drawing.draw(HERE.root, folder, flows or [], line, kind):
-            out.print(str(path), highlight=False, soft_wrap=True)
-    except drawing.CannotDraw as error:
-        raise Refused(str(error)) from error
-
+app.command()(line_commands.lines)
+app.command()(line_commands.prompts)
+app.command("install-sounds")(line_commands.install_sounds)
+app.command()(line_commands.dialplan)
+app.command()(line_commands.check)
+app.command()(line_commands.draw)
 
 # ---------------------------------------------------------------- scenarios
 
