@@ -27,6 +27,7 @@ from ivr import (
     explore_command,
     line_commands,
     logs,
+    offender_command,
     place,
     promise_commands,
     ticket_commands,
@@ -207,7 +208,7 @@ app.add_typer(agent_commands.app, name="agents")
 app.command()(agent_commands.line)
 
 app.add_typer(ticket_commands.app, name="tickets")
-app.command()(ticket_commands.offenders)
+app.command()(offender_command.offenders)
 app.add_typer(promise_commands.app, name="promises")
 
 # ---------------------------------------------------------------- what is not kept for ever

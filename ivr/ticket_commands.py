@@ -1,4 +1,4 @@
-"""The commands `sansheng tickets …` and `sansheng offenders`.
+"""The commands `sansheng tickets …`.
 
 Rules this module keeps:
 
@@ -6,7 +6,7 @@ Rules this module keeps:
 - There is no command that edits or deletes: a ticket is only added to, with the staff number of
   who does it.
 - Lists and the history show numbers masked; only `show` gives the contact, as somebody must ring
-  back, and `offenders --full`, with a reason that is written down.
+  back.
 """
 
 from __future__ import annotations
@@ -271,41 +271,6 @@ def verify(
     known = f"{report.witnessed} heads written down elsewhere agree"
     good = f"{report.head.length} rows of {report.tickets} tickets are as they were written"
     complain(report.findings, f"{good}; {known}; head {report.head}")
-
-
-def offenders(
-    least: Annotated[int, typer.Option(min=1, help="With at least so many such calls.")] = 2,
-    line: LineOption = None,
-    full: Annotated[bool, typer.Option("--full", help="Whole numbers; needs the two below.")] = (
-        False
-    ),
-    by: Annotated[str, typer.Option("--by", help="Staff number of who asks.")] = "",
-    reason: Annotated[str, typer.Option(help="Why; both are written down.")] = "",
-    as_json: Json = False,
-) -> None:
-    """Callers whose calls were ended for harassment, the worst first (骚扰来电)."""
-    from ivr import offenders as who
-    from ivr.redact import mask
-
-    known_line(line)
-    if full and not reason.strip():
-        raise Refused("whole numbers are given for a reason: --by STAFF --reason TEXT")
-    store = looking_back()
-    found = who.offenders(store, least, line)
-    if full:
-        who.disclosed(store, found, staff_number(by), reason, datetime.now(UTC))
-    rows: list[dict[str, Any]] = [
-        {
-            "number": (one.number if full else mask(one.number)) or "(withheld)",
-            "times": len(one.calls),
-            "last": one.last.isoformat(timespec="seconds"),
-            "lines": list(one.lines),
-            "calls": list(one.calls),
-        }
-        for one in found
-    ]
-    brief = [{**row, "last": moment(row["last"]), "calls": row["calls"][0]} for row in rows]
-    show(brief, as_json, "offenders", whole=rows)
 
 
 # ---------------------------------------------------------------- what they share
