@@ -158,8 +158,9 @@ class Held:
             ids = (row.call_id, row.left_call_id)
             held.hold(why, ids, (row.recording, row.surname_recording))
             held.hold(why, (), (row.left_recording, row.left_surname_recording))
+        said = select(t.id).where(t.message_id == m.id, t.state != CLOSED).exists()
         undone = select(m.id, m.call_id, m.state, *files).where(
-            m.state != "done", m.kind.not_in(sorted(WITHOUT))
+            m.state != "done", m.kind.not_in(sorted(WITHOUT)), ~said
         )
         for row in connection.execute(undone):
             why = f"message {row.id} is {row.state}"
@@ -175,13 +176,14 @@ class Held:
             held.hold(why, ids, (row.recording, row.surname_recording))
         # the calls that were made to keep a promise are needed as long as what it answers
         back = (
-            select(a.call_id, p.id, t.id.label("ticket"))
+            select(a.call_id, p.id, t.id.label("ticket"), t.state)
             .join(promises, p.id == a.promise)
             .outerjoin(tickets, t.message_id == p.message_id)
             .where(or_(_owed(), t.state != CLOSED))
         )
         for row in connection.execute(back):
-            of = f"ticket {row.ticket}" if row.ticket else f"promise {row.id}"
+            closed = row.state in (None, CLOSED)
+            of = f"promise {row.id}" if closed else f"ticket {row.ticket}"
             held.hold(f"it was made to keep a promise, and {of} is open", (row.call_id,), ())
         return held
 
@@ -217,7 +219,7 @@ def needed(
         *(held.calls.get(one, set()) for one in ids),
         *(held.recordings.get(one.reference or "", set()) for one in theirs),
     )
-    why += sorted(works)
+    why += sorted(works, reverse=True)  # tickets first: most else waits for them
     why += [f"recording {one.key} is still being taken in" for one in _coming(theirs, spool)]
     if _unfinished(connection, ids):
         why.append("a message of it is taken in by the service, within 15 minutes of its beginning")
