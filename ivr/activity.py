@@ -16,7 +16,7 @@ Rules this module keeps:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -31,6 +31,8 @@ class Turn(Protocol):
     """Whether a prompt of ours is playing."""
     staff: Staff
     """The people of this line, and how it transfers to them."""
+    numbers: Mapping[str, str]
+    """Our own numbers."""
     leg: int
     """The ring by which we hold an agent's phone, 0 for none."""
 

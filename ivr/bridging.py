@@ -4,6 +4,9 @@ Rules this module keeps:
 
 - The agent asks us by feature codes: to keep the caller on hold, which needs the caller's consent
   by key, or to say a prescribed sentence. Both end by giving the caller back to the agent.
+- A sentence that says that something is kept is said once it is stored, and promises a call only
+  to a number that is promised one. A caller without such a number is asked to stay on the line
+  after the conversation, and the slot `owed` says what is to be kept then (XJCA-6.2b, LKL-5.4).
 - A caller on hold hears from us every `every` seconds, from start to start, and an apology when
   the agent is back; never a return without a word (LKL-1.3, XJCA-6.3a).
 - A caller whose agent hangs up hears nothing more from inside the conversation; what comes next
@@ -21,6 +24,7 @@ from typing import ClassVar
 
 from ivr.activity import Activity, Memory, Turn
 from ivr.asking import TIMES_SPOKEN
+from ivr.directory import may_call_back
 from ivr.events import (
     AgentGone,
     BridgeOver,
@@ -30,16 +34,21 @@ from ivr.events import (
     Key,
     Said,
     Silence,
+    Stored,
+    StoreFailed,
     TimerFired,
     Unplayable,
     Voice,
 )
-from ivr.staff import BACK, HOLD
+from ivr.staff import BACK, HOLD, Feature
+from ivr.ticket_rules import ANSWER
 
 TALKING = "talking"
 ASKING, HINT, PAUSE, HEARING = "asking", "hint", "pause", "hearing"
 HOLDING, THANKING = "holding", "thanking"
-SENTENCE, ENDING = "sentence", "ending"
+SENTENCE, ENDING, KEEPING = "sentence", "ending", "keeping"
+STORING = 10.0
+"""Seconds of listening at once while something is being stored; it takes as long as it takes."""
 CONSENT = (ASKING, HINT, PAUSE, HEARING)
 """The stages of the question whether the caller would wait."""
 
@@ -51,7 +60,8 @@ class BridgeMemory(Memory):
     the agent. `quiet`: nothing is being said. `asked` and `spoken` count how often the caller was
     asked to wait, and answered in words. `back`: the agent wants the caller back. `heard` counts
     how often each sentence with several forms has been said. `abandoned`: the agent never came
-    back from a hold."""
+    back from a hold. `keep` is what is being kept, by the feature `keeping`; `then` is said
+    once the caller, who speaks, has been heard out."""
 
     bridge: int
     leg: int
@@ -67,12 +77,17 @@ class BridgeMemory(Memory):
     gone: bool = False
     abandoned: bool = False
     heard: tuple[tuple[str, int], ...] = ()
+    keep: int = 0
+    keeping: str = ""
+    then: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Bridge(Activity):
     """Let the caller talk to the agent who has accepted, and do what the agent's feature codes
-    ask for. `talked` seconds are set as a slot."""
+    ask for. `talked` seconds are set as a slot. `keeps` are the values of what a code keeps;
+    `stay`, `refused` and `lost` are said where nothing can be promised for it: without a number,
+    to a number that is promised no call, and where nothing could be stored."""
 
     name: ClassVar[str] = "bridge"
     ask: str = ""
@@ -81,6 +96,10 @@ class Bridge(Activity):
     music: str = "default"
     sign_of_life: str = ""
     thanks: str = ""
+    stay: str = ""
+    refused: str = ""
+    lost: str = ""
+    keeps: tuple[str, ...] = ()
     every: float = 30.0
     pause: float = 5.0
     silence_prompts: int = 2
@@ -89,7 +108,8 @@ class Bridge(Activity):
         return frozenset({"over", "failed", "abandoned", "ended"})
 
     def prompts(self) -> Iterator[str]:
-        return iter((self.ask, self.hint, self.begin, self.sign_of_life, self.thanks))
+        hold = self.ask, self.hint, self.begin, self.sign_of_life, self.thanks
+        return iter((*hold, self.stay, self.refused, self.lost))
 
     def enter(self, turn: Turn) -> Memory:
         turn.take_pending()
@@ -109,6 +129,13 @@ class Bridge(Activity):
                 return self._settle(turn, replace(memory, leg=0, gone=True))
             case FeatureAsked(feature=feature):
                 return self._feature(turn, memory, feature)
+            case Stored() | StoreFailed() if memory.stage == KEEPING:
+                return self._kept(turn, memory, event)
+            case Silence() | HeardOut() if memory.stage == KEEPING:
+                return self._told(turn, replace(memory, spoke=False))
+            case Voice() if memory.stage == KEEPING:
+                turn.hear_out()
+                return replace(memory, spoke=True)
             case _ if memory.stage == TALKING:
                 turn.ignore("the two are talking")
             case Said() | Unplayable() if memory.spoke:
@@ -154,6 +181,8 @@ class Bridge(Activity):
         feature = turn.staff.features.get(name)
         if feature is None or not feature.says:
             return self._resume(turn, memory)
+        if feature.keeps and not turn.slot(f"kept_{feature.keeps}"):
+            return self._keep(turn, memory, feature)
         times = dict(memory.heard).get(name, 0)
         last = feature.is_last(times)
         if feature.ends:
@@ -162,6 +191,42 @@ class Bridge(Activity):
         more = {name: times + 1} if times + 1 < len(feature.says) else {}
         heard = tuple(sorted((dict(memory.heard) | more).items()))
         return replace(memory, stage=ENDING if last else SENTENCE, quiet=False, heard=heard)
+
+    # -- what is kept for somebody else to see to
+
+    def _keep(self, turn: Turn, memory: BridgeMemory, feature: Feature) -> BridgeMemory:
+        """The report is stored before the caller is told so; who cannot be called back is asked
+        for a number when the two have talked."""
+        turn.set("reporter", memory.agent)
+        known = (turn.slot("contact"), turn.slot("caller"))
+        contact = next((one for one in known if may_call_back(one, turn.numbers)), "")
+        if not contact:
+            turn.set("owed", feature.keeps)
+            turn.note(feature.name, "owed")
+            turn.say(self.stay, voice=False)
+            return replace(memory, stage=SENTENCE, quiet=False)
+        values = (("contact", contact), *((n, turn.slot(n)) for n in self.keeps if turn.slot(n)))
+        keep = turn.keep(feature.keeps, values, ANSWER)
+        turn.listen(STORING)  # we have the caller's ear, and nothing to say yet
+        return replace(memory, stage=KEEPING, quiet=False, keep=keep, keeping=feature.name)
+
+    def _kept(self, turn: Turn, memory: BridgeMemory, event: Stored | StoreFailed) -> BridgeMemory:
+        said = self.lost
+        if isinstance(event, Stored):
+            feature = turn.staff.features[memory.keeping]
+            turn.set(f"kept_{feature.keeps}", "yes")
+            turn.note(feature.name, "kept")
+            said = feature.saying(0) if event.promised else self.refused
+        memory = replace(memory, keep=0, keeping="", then=said)
+        return memory if memory.spoke else self._told(turn, memory)
+
+    def _told(self, turn: Turn, memory: BridgeMemory) -> BridgeMemory:
+        """Nobody speaks: the caller is told what was kept, as soon as it is."""
+        if not memory.then:
+            turn.listen(STORING)
+            return memory
+        turn.say(memory.then, voice=False)
+        return replace(memory, stage=SENTENCE, then="")
 
     # -- what follows when nothing is being said
 
@@ -267,6 +332,7 @@ class Bridge(Activity):
         return replace(memory, bridge=0, leg=0, agent="")
 
     def leave(self, turn: Turn, memory: BridgeMemory) -> None:
+        turn.forget(memory.keep)
         turn.cancel_timer(memory.sign)
         turn.cancel_timer(memory.limit)
         turn.forget(memory.bridge)

@@ -130,6 +130,7 @@ class _Turn:
         self.last_id = call.last_id
         self.leg = call.leg
         self.staff = line.staff
+        self.numbers = line.numbers
         self.gone = call.gone
         self.over = call.over
         self.queue: deque[str] = deque()
@@ -233,13 +234,7 @@ class _Turn:
         self.foreground = 0
         self.saying = False
         self.note("ended_by", "agent" if self.frames[0].flow.name == LEG else "caller")
-        frame = self.frames[-1]
-        activity = frame.flow.states[frame.state].activity
-        if self.handles("hung_up"):
-            self.fire("hung_up")
-        elif activity is None or activity.on_the_line:
-            self.finish()
-        # else something is being kept, and what comes of it is still noted
+        self.fire("hung_up")
 
     def perform(self, event: Event) -> None:
         frame = self.frames[-1]
@@ -277,7 +272,11 @@ class _Turn:
             self.enter(frame)
             return
         if trigger == "hung_up":
-            self.finish()
+            frame = self.frames[-1]
+            activity = frame.flow.states[frame.state].activity
+            if activity is None or activity.on_the_line:
+                self.finish()
+            # else something is being kept, and what comes of it is still noted
         else:
             self.ignore(f"nobody takes '{trigger}'")
 

@@ -258,6 +258,8 @@ def _slot_values(line: Line) -> dict[str, set[str]]:
     values: dict[str, set[str]] = {name: set(given) for name, given in GIVEN.items()}
     values["entry"] = {entry for entry in line.numbers.values() if entry}
     values["goodbye"] = {"closing.goodbye"}
+    kept = {feature.keeps for feature in line.staff.features.values() if feature.keeps}
+    values |= {"owed": kept} if kept else {}
 
     def add(pairs: Iterable[tuple[str, str]]) -> None:
         for name, value in pairs:

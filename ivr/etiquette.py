@@ -4,7 +4,8 @@ Rules this module keeps:
 
 - Pure: the same monitors watch simulated calls, explored calls and the journal of real ones.
 - Every rule that is watched stands here: those of every call (`ivr.manners`), of a wait
-  (`ivr.manners_waiting`), and of what happens with people (`ivr.manners_people`).
+  (`ivr.manners_waiting`), of what happens with people (`ivr.manners_people`), and of what they
+  report (`ivr.manners_reports`).
 - The leg of an agent who is rung is a call too, with a rule of its own; none of a caller's.
 """
 
@@ -39,6 +40,7 @@ from ivr.manners_people import (
     TransferConsent,
     Warned,
 )
+from ivr.manners_reports import Assured, Reported
 from ivr.manners_waiting import Consent, SignsOfLife
 from ivr.monitor import Mark, Monitor
 
@@ -64,6 +66,8 @@ MONITORS: tuple[Callable[[Line, float], Monitor], ...] = (
     HoldLimit,
     Warned,
     BriefingApart,
+    Reported,
+    Assured,
 )
 """Every rule that is watched over a caller's call."""
 

@@ -47,6 +47,8 @@ class View(Protocol):
 
     @property
     def line(self) -> Line: ...
+    @property
+    def gone(self) -> bool: ...
     def slot(self, name: str) -> str: ...
 
 
@@ -80,6 +82,7 @@ class Entry:
 REGISTRY: dict[str, Entry] = {
     "late": Entry(0, lambda view: view.slot("late") == "yes"),
     "open": Entry(0, lambda view: view.slot("open") == "yes"),
+    "gone": Entry(0, lambda view: view.gone),
     "maintenance": Entry(0, lambda view: view.slot("maintenance") == "yes"),
     "has": Entry(1, lambda view, slot: view.slot(slot) != ""),
     "is": Entry(2, lambda view, slot, value: view.slot(slot) == value),

@@ -230,7 +230,8 @@ class HeardOutFirst(Monitor):
 
 @dataclass(slots=True)
 class KeptBeforePromised(Monitor):
-    """What the caller is told is recorded has been stored before."""
+    """What the caller is told is recorded has been stored before. What an agent reports by a code,
+    and may say again, is watched by a rule of its own (`ivr.manners_reports`)."""
 
     clauses = ("EMS-16", "LKL-5.5", "XJCA-6.4d")
     stored: bool = False
@@ -239,6 +240,8 @@ class KeptBeforePromised(Monitor):
         match what:
             case Stored():
                 self.stored = True
+            case Say(prompt=prompt) if prompt in self.line.staff.prompts:
+                pass
             case Say(prompt=prompt) if prompt in RECORDED or prompt.startswith("message.kept."):
                 self.mark(self.stored, at, f"'{prompt}'; stored before: {self.stored}")
                 self.stored = False

@@ -26,8 +26,9 @@ Written in a hotline's file as:
       slow: {code: "*31", say: sentence.slow}
       staff_number: {code: "*40", say: [sentence.first, sentence.again]}
       harassment: {code: "*39", steps: [sentence.warning, sentence.end]}   # the last ends the call
+      upset: {code: "*45", keeps: upset}     # a ticket of this kind; then message.kept.upset
 
-Serves XJCA-5k, XJCA-6.1f, EMS-3 (the code that ends a harassing call).
+Serves XJCA-5k, XJCA-6.1f, XJCA-6.2b, LKL-5.4, EMS-3 (the code that ends a harassing call).
 """
 
 from __future__ import annotations
@@ -59,6 +60,11 @@ HOLD = "hold"
 """The feature that puts the caller on hold, if the caller agrees."""
 BACK = "back"
 """The feature that ends the hold. Alone of all it is pressed while the agent hears music."""
+
+DOINGS = ("say", "steps", "keeps")
+"""What a feature does, one of these."""
+KEPT = "message.kept."
+"""How the prompts begin that say that a message is kept; then comes its kind."""
 
 MINUTES = 3
 """How long a talk takes where a department does not say, in minutes."""
@@ -114,13 +120,15 @@ class Feature:
     """What an agent may key in a conversation.
 
     `says` are the prompts that the caller hears: the first at the first time, the next at the
-    next; none for `hold` and `back`. `ends`: the last of them ends the call.
+    next; none for `hold` and `back`. `ends`: the last of them ends the call. `keeps`: before it is
+    said, a message of this kind is kept with the caller's number, and opens its ticket.
     """
 
     name: str
     code: str
     says: tuple[str, ...] = ()
     ends: bool = False
+    keeps: str = ""
 
     def saying(self, times: int) -> str:
         """The prompt for a caller who has heard this `times` times; empty if it says nothing."""
@@ -319,23 +327,36 @@ class _Reader:
 
     def feature(self, name: str, given: Value) -> Feature:
         self.name(name, "a feature")
-        at = self.settings(given, "a feature", ("code", "say", "steps"), "code")
+        at = self.settings(given, "a feature", ("code", *DOINGS), "code")
         code = str(at.get("code", ""))
         if code and not CODE.fullmatch(code):
             fix = "write * and one to five digits or *"
             self.wrong(at["code"], "F705", f"'{code}' is no feature code", fix)
         if name in (HOLD, BACK):
-            if "say" in at or "steps" in at:
+            if any(key in at for key in DOINGS):
                 self.wrong(at, "F706", f"'{name}' says nothing of its own", "give it a code only")
             return Feature(str(name), code)
-        if ("say" in at) == ("steps" in at):
+        if sum(key in at for key in DOINGS) != 1:
             what = f"the feature '{name}' does not say what it does"
-            self.wrong(at, "F706", what, "give it say: prompt, or steps: [prompt, prompt]")
+            fix = "give it say: prompt, steps: [prompt, prompt] or keeps: kind"
+            self.wrong(at, "F706", what, fix)
             return Feature(str(name), code)
+        if "keeps" in at:
+            return Feature(str(name), code, *self.keeps(at["keeps"]))
         if "say" in at:
             return Feature(str(name), code, tuple(map(str, self.texts(at["say"], "sentences"))))
         steps = self.texts(at["steps"], "steps")
         return Feature(str(name), code, tuple(map(str, steps)), ends=True)
+
+    def keeps(self, kind: Value) -> tuple[tuple[str, ...], bool, str]:
+        """What is said and kept for a kind of message whose ticket is somebody's."""
+        tickets = self.hotline.get("tickets")
+        kinds = tickets.get("kinds") if isinstance(tickets, Map) else None
+        known = kinds if isinstance(kinds, Map) else Map()
+        if not isinstance(kind, Text) or kind not in known:
+            fix = f"use one of {', '.join(known) or 'those under tickets: kinds:'}"
+            self.wrong(kind, "F709", f"nobody is named for tickets of the kind '{kind}'", fix)
+        return (f"{KEPT}{kind}",), False, str(kind)
 
     def codes(self) -> None:
         """Asterisk takes the first code that fits; one that begins another would hide it."""

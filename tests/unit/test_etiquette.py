@@ -276,6 +276,10 @@ def test_a_second_number_is_confirmed_anew(ems):
 # ---------------------------------------------------------------- all of them
 
 
+APART = ("ivr.manners_people", "ivr.manners_reports")
+"""What `test_manners_people` and `test_reports` try."""
+
+
 def test_every_monitor_is_tried_here():
     tried = {
         etiquette.Rings, etiquette.Late, etiquette.Silences, etiquette.Consent,
@@ -283,7 +287,7 @@ def test_every_monitor_is_tried_here():
         etiquette.KeptBeforePromised, etiquette.AskedBeforeGoodbye, etiquette.ConfirmedFirst,
         etiquette.NothingToTheDead,
     }  # fmt: skip
-    others = {make for make in etiquette.MONITORS if make.__module__ == "ivr.manners_people"}
+    others = {make for make in etiquette.MONITORS if make.__module__ in APART}
     assert set(etiquette.MONITORS) - others == tried
 
 

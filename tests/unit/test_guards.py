@@ -127,8 +127,14 @@ def test_only_a_staff_number_of_this_line_is_an_agent():
     assert ask("agent wanted", *views) == [True, False, False, False]
 
 
+def test_a_guard_asks_whether_the_caller_has_hung_up():
+    here, gone = view(), view()
+    here.gone, gone.gone = False, True
+    assert ask("gone", here, gone) == [False, True]
+
+
 def test_every_guard_is_tried_here():
     assert set(REGISTRY) == {
         "late", "open", "maintenance", "has", "is", "setting", "phone", "item_number",
-        "long_lookup", "agent",
+        "long_lookup", "agent", "gone",
     }  # fmt: skip
