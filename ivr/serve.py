@@ -37,7 +37,7 @@ from ivr.document import BadFile
 from ivr.events import Event, LookupFailed
 from ivr.flow import Line
 from ivr.hotlines import Hotlines
-from ivr.journal import Writer
+from ivr.journal_writer import Writer
 from ivr.lending import Lending
 from ivr.manager import Manager, ManagerDown, ManagerRefused
 from ivr.server import Service

@@ -23,7 +23,8 @@ from ivr.actions import Action, HangUp, Keep, Listen, Note, PickUp, Ring, Say
 from ivr.clock import SystemClock
 from ivr.codec import ACTIONS, EVENTS, CodecError, canonical, decode, encode, side
 from ivr.events import Answered, EndAsked, Event, Found, HungUp, Key, Offered, Rung, Said, Silence
-from ivr.journal import Entry, JournalFull, MemoryJournal, Writer, call_id
+from ivr.journal import Entry, JournalFull, MemoryJournal, call_id
+from ivr.journal_writer import Writer
 from ivr.redact import mask, masked, redacted
 from ivr.replay import call, calls, entries, fold, replay
 from ivr.store import Call, Message, StorageFailed, Store, Version

@@ -24,7 +24,8 @@ import asyncio, sys
 from datetime import UTC, datetime
 from ivr.clock import SystemClock
 from ivr.events import Key
-from ivr.journal import Entry, Writer
+from ivr.journal import Entry
+from ivr.journal_writer import Writer
 from ivr.store import Call, Store
 from ivr.tickets import NotNow, change
 
@@ -57,7 +58,8 @@ import asyncio, os, signal, sys
 from datetime import UTC, datetime
 from ivr.clock import SystemClock
 from ivr.events import Key
-from ivr.journal import Entry, Writer
+from ivr.journal import Entry
+from ivr.journal_writer import Writer
 from ivr.store import Call, Store
 
 NOON = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)

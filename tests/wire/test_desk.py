@@ -20,7 +20,7 @@ from ivr.agi import Reply
 from ivr.clock import SystemClock
 from ivr.desk import Desk
 from ivr.hotlines import Hotlines
-from ivr.journal import write
+from ivr.journal_writer import write
 from ivr.spool import Spool
 from ivr.store import StorageFailed
 

@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from migrated import new
 
-from ivr import agi, codec, control, journal, logs, redact
+from ivr import agi, codec, control, journal, journal_writer, logs, redact
 from ivr.agi_command import encode
 from ivr.agi_errors import Garbled
 from ivr.scenario import Act, HangUpAct, Hum, Press, Speak
@@ -86,7 +86,7 @@ def kept(world: House) -> None:
     with tempfile.TemporaryDirectory() as folder:
         database = new(Path(folder) / "x.db")
         with database.write() as connection:
-            journal.write(connection, world.journal.rows)
+            journal_writer.write(connection, world.journal.rows)
         database.close()
     for row in world.journal.rows:
         if isinstance(row, journal.Entry):
