@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import uvloop
@@ -33,6 +33,7 @@ from ivr.hotlines import Hotlines
 from ivr.journal import Entry, MemoryJournal
 from ivr.manager import Manager
 from ivr.messages import Kept
+from ivr.prompts import Library
 from ivr.rehearsal import begins_at, expected, expecting, line_of
 from ivr.scenario import Scenario
 from ivr.scripted_caller import ScriptedCaller
@@ -45,6 +46,8 @@ SOUNDS = Path("/sounds")
 """Where the fake Asterisk believes the prompts to be."""
 AT_ONCE = 100
 """Calls of one world that run side by side."""
+WORLDS = 16
+"""Of how many sets of texts it is remembered which file says what, for one world after another."""
 SECRET = "rehearsal"
 ASSEMBLED = ("digit.", "count.", "letter.", "time.", "date.", "month.", "day.", "hour.", "beep")
 """Names of recorded parts that are never said by themselves."""
@@ -140,8 +143,7 @@ class World:
         self.manager: Manager | None = None
         self.stages: dict[str, Stage] = {}
         self._names = prompt_names(hotlines)
-        lengths = {part.path: part.seconds for part in hotlines.library.all_parts().values()}
-        self._lengths = {str(SOUNDS / path): length for path, length in lengths.items()}
+        self._lengths = dict(lengths(hotlines.library))
         self._recorded: dict[str, float] = {}
 
     async def __aenter__(self) -> World:
@@ -295,13 +297,27 @@ def sayable(line: Line) -> set[str]:
 def prompt_names(hotlines: Hotlines) -> Mapping[tuple[str, str], tuple[str, bool, bool]]:
     """For each line and file: the prompt it belongs to, whether it is its first and its last."""
     names: dict[tuple[str, str], tuple[str, bool, bool]] = {}
-    for line in hotlines.lines:
-        for prompt in hotlines.library.names(line) & sayable(hotlines.lines[line]):
-            paths = hotlines.library.recorded(line, prompt)
-            for place, path in enumerate(paths):
-                if path is None:
-                    continue
-                first = all(before is None for before in paths[:place])
-                key = (line, str(SOUNDS / path))
-                names[key] = (prompt, first, place == len(paths) - 1)
+    for name, line in hotlines.lines.items():
+        names |= _names(hotlines.library, name, frozenset(sayable(line)))
     return names
+
+
+@lru_cache(WORLDS)
+def _names(
+    library: Library, line: str, sayable: frozenset[str]
+) -> Mapping[tuple[str, str], tuple[str, bool, bool]]:
+    names = {}
+    for prompt in library.names(line) & sayable:
+        paths = library.recorded(line, prompt)
+        for place, path in enumerate(paths):
+            if path is None:
+                continue
+            first = all(before is None for before in paths[:place])
+            names[line, str(SOUNDS / path)] = (prompt, first, place == len(paths) - 1)
+    return names
+
+
+@lru_cache(WORLDS)
+def lengths(library: Library) -> Mapping[str, float]:
+    """How long each file of these texts lasts, in seconds."""
+    return {str(SOUNDS / part.path): part.seconds for part in library.all_parts().values()}

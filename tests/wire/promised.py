@@ -36,7 +36,7 @@ from ivr.scripted_caller import ScriptedCaller
 from ivr.server import Service
 from ivr.store import Call, Store, write_rows
 from ivr.switchboard import Switchboard
-from ivr.wire_rehearsal import SECRET, SOUNDS, prompt_names
+from ivr.wire_rehearsal import SECRET, SOUNDS, lengths, prompt_names
 
 PERSON = "13912345678"
 MONDAY = datetime.fromisoformat("2026-11-23T02:00:00+00:00")
@@ -132,8 +132,7 @@ class Office:
         names = prompt_names(lines)
         for phone in self.phones.values():
             phone.name_of = lambda path: names.get(("xjca", path))
-        parts = lines.library.all_parts().values()
-        self._lengths = {str(SOUNDS / part.path): part.seconds for part in parts}
+        self._lengths = lengths(lines.library)
 
     async def __aenter__(self) -> Self:
         self.fake = FakeAsterisk(
