@@ -172,10 +172,12 @@ class Store:
     """One database. `url` is SQLAlchemy's (`sqlite:////var/lib/x.db`,
     `postgresql+psycopg://user@host/name`). Nothing is opened until it is used.
 
+    `synced=False` is for a database that is thrown away: SQLite then waits for no disk.
+
     Raises StorageFailed if the address makes no sense.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, synced: bool = True) -> None:
         try:
             parsed = make_url(url)
             if parsed.get_backend_name() == "postgresql" and "+" not in parsed.drivername:
@@ -194,7 +196,7 @@ class Store:
             ) from None
         self.sqlite = parsed.get_backend_name() == "sqlite"
         if self.sqlite:
-            _prepare_sqlite(self.engine)
+            _prepare_sqlite(self.engine, synced=synced)
 
     def __str__(self) -> str:
         return self.engine.url.render_as_string(hide_password=True)
@@ -327,14 +329,14 @@ def _limits(address: URL) -> dict[str, str]:
     return {**limits, "options": f"-c lock_timeout={BUSY} {own}".strip()}
 
 
-def _prepare_sqlite(engine: Engine) -> None:
+def _prepare_sqlite(engine: Engine, *, synced: bool) -> None:
     @event.listens_for(engine, "connect")
     def connected(dbapi: Any, _record: object) -> None:
         # the driver must not begin transactions by itself: it begins them too late
         dbapi.isolation_level = None
         dbapi.execute(f"PRAGMA busy_timeout={BUSY}")
         dbapi.execute("PRAGMA foreign_keys=ON")
-        dbapi.execute("PRAGMA synchronous=FULL")
+        dbapi.execute(f"PRAGMA synchronous={'FULL' if synced else 'OFF'}")
         # INSERT OR REPLACE must not slip past the triggers of the journal
         dbapi.execute("PRAGMA recursive_triggers=ON")
         if dbapi.execute("PRAGMA journal_mode").fetchone()[0] != "wal":

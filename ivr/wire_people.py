@@ -32,7 +32,7 @@ from ivr.scenario import AHEAD_EACH, Ring
 from ivr.server import Service
 from ivr.store import Store
 from ivr.switchboard import Switchboard
-from ivr.turns import Claim, place_id
+from ivr.turns import place_id
 
 EARLIER = timedelta(minutes=1)
 """How long before the first call people have come to work."""
@@ -62,10 +62,7 @@ class Crew:
     async def open(self, service: Service) -> None:
         """Everybody comes to work for this service, whose manager is connected."""
         self._service, self._clock = service, service.clock
-        self._folder = tempfile.TemporaryDirectory(prefix="sansheng-")
-        file = Path(self._folder.name) / "people.db"
-        await self._clock.in_executor(shutil.copyfile, _empty_database(), file)
-        self.store = Store(f"sqlite:///{file}")
+        self.store = await self._clock.in_executor(_empty_database)
         self.agents = Agents(self.store, "rehearsed")
         self.switchboard = Switchboard(service, self.agents, look=LOOK)
         self.switchboard.connect()
@@ -82,7 +79,7 @@ class Crew:
         """Everybody goes home."""
         await self.switchboard.close()
         self.store.close()
-        self._folder.cleanup()
+        _SPARE.append(self.store)
 
     def _come_to_work(self) -> None:
         then = self._clock.utc() - EARLIER
@@ -106,7 +103,8 @@ class Crew:
         for agent in line.staff.agents.values():
             if agent.phone in self.phones:
                 self._join(f"talk-{agent.staff_number}", line, "", agent.staff_number, then)
-        self._talks = [(claim.call_id, claim.staff_number) for claim in self._match(then)]
+        claims = self._others.match(then).claims
+        self._talks = [(claim.call_id, claim.staff_number) for claim in claims]
         for number in range(self.ahead):
             self._join(f"ahead-{number}", line, department, "", then + timedelta(seconds=number))
 
@@ -114,13 +112,10 @@ class Crew:
         department = department or line.staff.agents[one].departments[0]
         self._others.join(call, 0, line.name, department, one, now)
 
-    def _match(self, now: datetime) -> tuple[Claim, ...]:
-        return self._others.match(now).claims
-
     def _beat(self) -> None:
         """The others are still there."""
         if self._others_left:
-            self._service.spawn(self._clock.in_executor(self._match, self._clock.utc()))
+            self._service.spawn(self._clock.in_executor(self._others.beat, self._clock.utc()))
             self._clock.call_later(BEAT, self._beat)
 
     def _happened(self, driver: Driver, what: Event | actions.Action) -> None:
@@ -145,16 +140,32 @@ class Crew:
             self._others_left = False
 
 
+_SPARE: list[Store] = []
+"""Of worlds that are over: a store that has been used before need not think up its SQL again."""
+
+
+def _empty_database() -> Store:
+    """A database with every table and no row, for one world of this process."""
+    store = _SPARE.pop() if _SPARE else Store(f"sqlite:///{_folder()}/people.db", synced=False)
+    shutil.copyfile(_tables(), str(store.engine.url.database))
+    return store
+
+
 @lru_cache(maxsize=1)
-def _empty_database() -> Path:
-    """A database with every table and no row, made once for all worlds of this process."""
-    folder = tempfile.mkdtemp(prefix="sansheng-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    file = Path(folder) / "empty.db"
-    store = Store(f"sqlite:///{file}")
+def _tables() -> Path:
+    """The file that every world's database begins as."""
+    file = _folder() / "empty.db"
+    store = Store(f"sqlite:///{file}", synced=False)
     store.upgrade()
     store.close()
     return file
+
+
+def _folder() -> Path:
+    """A folder for as long as this process lives."""
+    folder = Path(tempfile.mkdtemp(prefix="sansheng-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def features(hotlines: Hotlines) -> list[Feature]:
