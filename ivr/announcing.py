@@ -1,4 +1,5 @@
-"""Urges (催办): tickets that are due soon or overdue are announced, once each, over any restart.
+"""Urges (催办): tickets that are due soon or overdue are announced, once each, over any restart;
+so are those of a grade that alerts somebody, as soon as they have it.
 
 Rules this module keeps:
 
@@ -7,6 +8,8 @@ Rules this module keeps:
   claim whose process died is taken over after `LEASE` seconds. Only a crash between saying and
   marking says it twice, under the same id (`T17:overdue`).
 - A ticket that became overdue while nobody looked is announced as overdue, not as due soon, too.
+- A grade alerts whom the line's file names (`tickets: grades:`), once for each ticket and grade,
+  while the ticket is open: a complaint that is taken in with it, or is graded so by hand.
 - An announcement is a line of the log, an AMI UserEvent `SanshengTicket` if there is a manager,
   and the line's webhook. The webhook is owed until it answers: tried again after 30 s, then
   twice as long each time (1 h at most), given up after `TRIES`, which the log says. A hook that
@@ -15,7 +18,7 @@ Rules this module keeps:
 - The head of the history is written down outside of the database on the way (`ivr.chain`);
   where that fails, the log has it, and tickets are announced all the same.
 
-Serves TEL-3.4c, XJCA-6.2d.
+Serves TEL-3.4c, XJCA-6.2d, CCB-7.
 """
 
 from __future__ import annotations
@@ -38,7 +41,7 @@ from ivr.manager import ManagerError
 from ivr.store import StorageFailed, Store
 from ivr.tables import ticket_announcements as rows
 from ivr.tables import tickets as work
-from ivr.ticket_rules import Rules, Webhook
+from ivr.ticket_rules import GRADES, Rules, Webhook
 from ivr.tickets import Ticket
 from ivr.webhook import Sender
 
@@ -50,7 +53,11 @@ LONGEST_PAUSE = 3600.0
 TRIES = 20
 """Attempts at a webhook: for more than half a day."""
 
-SAYS = {"due_soon": "a ticket is due soon", "overdue": "a ticket is overdue"}
+SAYS = {
+    "due_soon": "a ticket is due soon",
+    "overdue": "a ticket is overdue",
+    **{grade: f"a ticket is {grade.replace('_', ' ')}" for grade in GRADES},
+}
 
 log = structlog.get_logger("tickets")
 
@@ -67,13 +74,15 @@ class Bell(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """One announcement: this ticket has come to this threshold (due_soon or overdue)."""
+    """One announcement: this ticket has come to this threshold (due_soon, overdue or a grade).
+    `alert` are those whom it alerts, beyond its owner."""
 
     ticket: Ticket
     threshold: str
     head: Head
     webhook: Webhook | None = None
     tries: int = 0
+    alert: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -95,6 +104,7 @@ class News:
             "state": one.state,
             "due": one.due_at.isoformat(timespec="seconds"),
             "head": str(self.head),
+            **({"alert": ",".join(self.alert)} if self.alert else {}),
         }
 
 
@@ -189,6 +199,7 @@ class Announcer:
             for one in near
             if (threshold := tickets.standing(one, now, self._rules(one.hotline).due_soon))
         ]
+        due += [(one, one.grade) for one in self._grave() if self._alerted(one, one.grade)]
         if not due:
             return []
         with self._store.read() as connection:
@@ -200,21 +211,32 @@ class Announcer:
             with self._store.write() as connection:
                 key = {"ticket": one.id, "threshold": threshold}
                 if claimed(connection, rows, key, now, webhook="none", tries=0):
-                    news.append(News(one, threshold, chain.head(connection)))
+                    head, alert = chain.head(connection), self._alerted(one, threshold)
+                    news.append(News(one, threshold, head, alert=alert))
             if len(news) == AT_ONCE:
                 break  # no claim may grow old before it is said
         return news
 
+    def _grave(self) -> list[Ticket]:
+        """Open tickets of grades that alert somebody on some line."""
+        grades = {grade for line in self._lines().values() for grade in line.tickets.grades}
+        return tickets.listed(self._store, grades=grades, limit=None) if grades else []
+
+    def _alerted(self, ticket: Ticket, threshold: str) -> tuple[str, ...]:
+        alert = self._rules(ticket.hotline).grades.get(threshold)
+        return () if alert is None else alert.whom
+
     def _said(self, one: News, now: datetime) -> None:
         """It was said: that is part of the ticket's history, and the webhook is owed."""
-        owed = self._rules(one.ticket.hotline).webhook is not None
+        owed = self._rules(one.ticket.hotline).hook(one.threshold) is not None
+        text = f"{one.threshold}: {', '.join(one.alert)}" if one.alert else one.threshold
         with self._store.write() as connection:
             connection.execute(
                 update(rows)
                 .where(rows.c.ticket == one.ticket.id, rows.c.threshold == one.threshold)
                 .values(told_at=now, webhook="owed" if owed else "none", next_at=now)
             )
-            tickets.add(connection, one.ticket.id, "urged", "service", now, one.threshold)
+            tickets.add(connection, one.ticket.id, "urged", "service", now, text)
 
     # ---------------------------------------------------------------- webhooks
 
@@ -262,8 +284,9 @@ class Announcer:
         news = []
         for row in owed:
             ticket = tickets.found(self._store, row.ticket)
-            webhook = self._rules(ticket.hotline).webhook
-            news.append(News(ticket, row.threshold, head, webhook, row.tries))
+            webhook = self._rules(ticket.hotline).hook(row.threshold)
+            alert = self._alerted(ticket, row.threshold)
+            news.append(News(ticket, row.threshold, head, webhook, row.tries, alert))
         return news
 
     def _posted(self, one: News, state: str, now: datetime) -> None:
@@ -277,13 +300,14 @@ class Announcer:
 
 
 def _known(connection: Connection, before: datetime, now: datetime) -> set[tuple[str, str]]:
-    """What has been said, or is being said, of tickets that are open and due before a time."""
+    """What has been said, or is being said, of tickets that are open and due before a time, or
+    have a grade."""
     query = (
         select(rows.c.ticket, rows.c.threshold)
         .join(work, work.c.id == rows.c.ticket)
         .where(
             work.c.state.in_(tickets.OPEN),
-            work.c.due_at <= before,
+            (work.c.due_at <= before) | (work.c.grade != ""),
             held(rows, now),
         )
     )

@@ -87,7 +87,13 @@ def parse(source: str, name: str) -> Map:
             [Problem(name, 1, "F101", "the file holds no mapping", "begin with `key: value`")]
         )
     problems: list[Problem] = []
-    value = _value(node, name, problems)
+    try:
+        value = _value(node, name, problems)
+    except RecursionError:
+        what = "a part of this file holds itself, or too much"
+        raise BadFile(
+            [Problem(name, 1, "F101", what, "write out what an alias stands for")]
+        ) from None
     if problems:
         raise BadFile(problems)
     assert isinstance(value, Map)

@@ -14,12 +14,15 @@ Written in a hotline's file as:
         complaint:       {owner: supervisor, urgency: high, promise: simple, grade: light}
         agent_complaint: {owner: supervisor, urgency: high, promise: complex, grade: serious}
         suggestion:      {urgency: low}
+      grades:                   # a complaint of this grade alerts these at once (CCB-7)
+        serious:      {alert: supervisor}
+        very_serious: {alert: [supervisor, quality], webhook: "https://quality.example.com/hook"}
       due_soon: 2 h             # so long before it falls due, a ticket is urged (催办)
       webhook: {url: "https://desk.example.com/hook", token: DESK_TOKEN}
 
 `promise` names one of the line's promises (`answer` by default); `simple` and `complex` are the
-two settings for complaints. An owner is one of the line's departments, or `supervisor`. `token`
-names an environment variable.
+two settings for complaints. An owner, and who is alerted, is one of the line's departments, or
+`supervisor`. `token` names an environment variable. A grade without a webhook uses the line's.
 
 Serves XJCA-6.2d, XJCA-6.2e, EMS-10, EMS-22, LKL-5.9, TEL-3.4b, TEL-3.4c, CCB-7.
 """
@@ -30,7 +33,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ivr.document import BadFile, Map, Problem, Text, Value, known_keys, problem, seconds
+from ivr.document import BadFile, Map, Problem, Seq, Text, Value, known_keys, problem, seconds
 
 ANSWER = "answer"
 """The promise of whatever has none of its own."""
@@ -80,6 +83,15 @@ class Webhook:
 
 
 @dataclass(frozen=True, slots=True)
+class Alert:
+    """Whom a ticket alerts at once when it comes to some grade, and where that is posted besides;
+    None: to the line's own webhook."""
+
+    whom: tuple[str, ...]
+    webhook: Webhook | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
     """One line's rules. `promises` are as written (`24 h`), `due_soon` is in seconds."""
 
@@ -87,6 +99,12 @@ class Rules:
     promises: Mapping[str, str] = field(default_factory=dict)
     due_soon: float = 7200.0
     webhook: Webhook | None = None
+    grades: Mapping[str, Alert] = field(default_factory=dict)
+
+    def hook(self, threshold: str) -> Webhook | None:
+        """Where an announcement is posted: due_soon, overdue, or a grade that alerts somebody."""
+        alert = self.grades.get(threshold)
+        return self.webhook if alert is None or alert.webhook is None else alert.webhook
 
     def rule(self, kind: str) -> Rule:
         """The rule for this kind of message."""
@@ -109,12 +127,12 @@ def parse(hotline: Map) -> Rules:
     if not isinstance(at, Map):
         fix = "write {kinds: {complaint: {owner: supervisor}}}"
         raise BadFile([problem(at, "F103", "tickets take settings", fix)])
-    problems = known_keys(at, ("kinds", "due_soon", "webhook"))
+    problems = known_keys(at, ("kinds", "due_soon", "webhook", "grades"))
+    departments = hotline.get("departments")
+    owners = (*departments, SUPERVISOR) if isinstance(departments, Map) else ()
     kinds = at.get("kinds", Map())
     rules: dict[str, Rule] = {}
     if isinstance(kinds, Map):
-        departments = hotline.get("departments")
-        owners = (*departments, SUPERVISOR) if isinstance(departments, Map) else ()
         for kind, settings in kinds.items():
             rules[str(kind)] = _rule(settings, promises, owners, problems)
     else:
@@ -128,9 +146,36 @@ def parse(hotline: Map) -> Rules:
         except BadFile as error:
             problems += error.problems
     hook = webhook(at["webhook"], problems) if "webhook" in at else None
+    grades = _grades(at.get("grades", Map()), owners, problems)
     if problems:
         raise BadFile(problems)
-    return Rules(rules, {str(k): str(v) for k, v in promises.items()}, due_soon, hook)
+    return Rules(rules, {str(k): str(v) for k, v in promises.items()}, due_soon, hook, grades)
+
+
+def _grades(at: Value, owners: tuple[str, ...], problems: list[Problem]) -> dict[str, Alert]:
+    if not isinstance(at, Map):
+        fix = "write {serious: {alert: supervisor}}"
+        problems.append(problem(at, "F103", "grades are a mapping", fix))
+        return {}
+    alerts: dict[str, Alert] = {}
+    for grade, given in at.items():
+        if grade not in GRADES:
+            what = f"'{grade}' is no grade of a ticket"
+            problems.append(problem(grade, "F641", what, f"choose from {', '.join(GRADES)}"))
+        if not isinstance(given, Map) or not given.get("alert"):
+            what, fix = "a grade says whom it alerts", "write {alert: supervisor}"
+            problems.append(problem(given, "F643", what, fix))
+            continue
+        problems += known_keys(given, ("alert", "webhook"))
+        whom = given["alert"] if isinstance(given["alert"], Seq) else [given["alert"]]
+        for one in whom:
+            if one not in (owners or (SUPERVISOR,)):
+                what = f"'{one}' is nobody who can be alerted"
+                fix = f"choose from {', '.join(owners) or SUPERVISOR}"
+                problems.append(problem(one, "F643", what, fix))
+        hook = webhook(given["webhook"], problems) if "webhook" in given else None
+        alerts[str(grade)] = Alert(tuple(map(str, whom)), hook)
+    return alerts
 
 
 def _rule(at: Value, promises: Map, owners: tuple[str, ...], problems: list[Problem]) -> Rule:

@@ -322,9 +322,11 @@ def listed(
     hotline: str | None = None,
     states: Collection[str] = OPEN,
     due_before: datetime | None = None,
+    grades: Collection[str] = (),
     limit: int | None = 1000,
 ) -> list[Ticket]:
-    """Tickets in these states, the one due first first. Blocks. Raises StorageFailed."""
+    """Tickets in these states, the one due first first; `grades`: only those of these grades.
+    Blocks. Raises StorageFailed."""
     query = (
         select(tickets)
         .where(tickets.c.state.in_(list(states)))
@@ -333,6 +335,8 @@ def listed(
     )
     if hotline is not None:
         query = query.where(tickets.c.hotline == hotline)
+    if grades:
+        query = query.where(tickets.c.grade.in_(list(grades)))
     if due_before is not None:
         query = query.where(tickets.c.due_at <= due_before)
     with store.read() as connection:

@@ -36,7 +36,7 @@ from ivr.messages import keep, message_id
 from ivr.migrations.versions import s0003_tickets as made
 from ivr.spool import Spool
 from ivr.store import Call, Message, StorageFailed, Store, write_rows
-from ivr.ticket_rules import Rule, Rules
+from ivr.ticket_rules import Alert, Rule, Rules
 from ivr.ticket_rules import parse as rules
 from ivr.tickets import NoTicket, NotNow, Terms
 
@@ -791,6 +791,18 @@ def test_a_line_says_what_becomes_of_each_kind() -> None:
     assert line("") == Rules({}, {"answer": "24 h", "simple": "2 h"})
 
 
+def test_a_line_says_whom_a_grade_alerts_and_where_that_is_posted() -> None:
+    read = line(
+        "departments: {service: {}, quality: {}}\n"
+        "tickets: {grades: {serious: {alert: supervisor}, very_serious: {alert: [quality, "
+        "supervisor], webhook: 'https://h/q'}}, webhook: 'https://h/x'}"
+    )
+    assert read.grades["serious"] == Alert(("supervisor",))
+    assert read.grades["very_serious"].whom == ("quality", "supervisor")
+    hooks = [read.hook(name) for name in ("overdue", "serious", "very_serious")]
+    assert [hook.url for hook in hooks if hook] == ["https://h/x", "https://h/x", "https://h/q"]
+
+
 @pytest.mark.parametrize(
     ("body", "told"),
     [
@@ -806,6 +818,10 @@ def test_a_line_says_what_becomes_of_each_kind() -> None:
          "'boss' is no owner of a ticket: choose from service, supervisor"),
         ("tickets: {kinds: {a: {owner: 'the boss'}}}", "F641 'the boss' is no name"),
         ("tickets: {due_soon: soon}", "F110"),
+        ("tickets: {grades: [1]}", "F103 grades are a mapping"),
+        ("tickets: {grades: {bad: {alert: supervisor}}}", "F641 'bad' is no grade of a ticket"),
+        ("tickets: {grades: {serious: {}}}", "F643 a grade says whom it alerts"),
+        ("tickets: {grades: {serious: {alert: boss}}}", "F643 'boss' is nobody who can be"),
         ("tickets: {webhook: {token: '${T}'}}", "F642 a webhook needs its address"),
         ("tickets: {webhook: {url: 'ftp://h'}}", "F642 'ftp://h' is no address"),
         ("tickets: {webhook: {url: 'https://u:p@h'}}", "without a password"),
