@@ -8,7 +8,7 @@ Rules this module keeps:
 - Recordings are kept as masters (FLAC, 8 kHz, mono) with a manifest beside them. Two places are
   read: `prompts/audio`, which is committed, and `var/audio`, where a line without audio gets the
   default voice; the first that has the part as it is written now counts.
-- Building and installing masters is `ivr.masters`; `python -m ivr.prompts` runs it.
+- Building and installing masters is `ivr.masters`; `python -m ivr.prompts` does it by hand.
 """
 
 from __future__ import annotations
@@ -208,6 +208,6 @@ def install(root: Path, sounds: Path) -> Report:
 
 
 if __name__ == "__main__":
-    from ivr.masters import main
+    from ivr.masters_command import main
 
     raise SystemExit(main())

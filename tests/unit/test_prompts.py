@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from ivr import masters, prompts, sound, speech
+from ivr import masters, masters_command, prompts, sound, speech
 from ivr.files import BadFile
 from ivr.manifest import read_manifest
 from ivr.prompts import Library, SlotError
@@ -569,7 +569,7 @@ def test_a_line_without_audio_is_spoken_by_the_default_voice_outside_the_committ
 
 
 def test_the_command_says_what_it_did(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert masters.main(["--root", str(small), "install", str(small / "sounds")]) == 1
+    assert masters_command.main(["--root", str(small), "install", str(small / "sounds")]) == 1
     assert "2 missing" in capsys.readouterr().out
 
 
