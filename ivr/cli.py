@@ -79,11 +79,12 @@ def run(
 ) -> None:
     """Set everything up on this machine, prove it with a call, take calls until Ctrl-C (运行)."""
     from ivr import run as whole
+    from ivr.obstacles import CannotRun
 
     ports = {"sip": sip_port, "agi": agi_port, "manager": manager_port, "rtp": rtp_port}
     try:
         whole.run(whole.Wishes(HERE.root, HERE.database, once=once, **ports), out)
-    except whole.CannotRun as error:
+    except CannotRun as error:
         raise Refused(str(error)) from error
 
 

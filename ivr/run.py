@@ -16,11 +16,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import os
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -34,27 +31,20 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ivr import control, debian, dialplan, hotlines, masters, place, plan, stimuli, watching
-from ivr.document import BadFile
+from ivr import control, dialplan, hotlines, masters, place, plan, stimuli, watching
 from ivr.ear import Ear
 from ivr.hotlines import Hotlines
+from ivr.obstacles import CannotRun, ports_free, sentences
 from ivr.phone import NotAnswered, Phone
 from ivr.showing import table
-from ivr.speech import EngineMissing
-from ivr.switch import Ports, Switch, SwitchError
+from ivr.switch import Ports, Switch
 
 READY = 60.0
 """Seconds the service may take until it answers."""
 ANSWER = 30.0
 """Seconds within which the proof call must be answered."""
-LEAST = 5_000_000
-"""Bytes free below which a disk is full."""
 STOP = 8.0
 """Seconds the service may take to stop when no call is up."""
-
-
-class CannotRun(Exception):
-    """The line cannot be started, or has died; the message says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +92,12 @@ class Run:
 
     def start(self) -> None:
         """Set everything up, start it, and prove it. Raises CannotRun."""
-        with _sentences(self.root):
+        with sentences(self.root):
             with self._step("flows and texts"):
                 self.loaded = hotlines.load(self.root)
                 lines = plan.lines(self.loaded)
-            self._free()
+            # before anything else is done: nobody should wait for a no
+            ports_free(self.wishes.sip, self.wishes.agi, self.wishes.manager)
             self.switch = self._made(lines)
             with ThreadPoolExecutor(1) as beside:
                 # the network and the processor are busy at the same time
@@ -323,25 +314,6 @@ class Run:
             said = []
         return f"{' | '.join(said[-2:]) or 'nothing'} (all of it: {self.log})"
 
-    def _free(self) -> None:
-        """Every port, before anything else is done: nobody should wait for a no."""
-        wishes = self.wishes
-        for port, kind, what, option in (
-            (wishes.sip, socket.SOCK_DGRAM, "SIP (UDP)", "--sip-port"),
-            (wishes.agi, socket.SOCK_STREAM, "the service (TCP)", "--agi-port"),
-            (wishes.manager, socket.SOCK_STREAM, "the manager (TCP)", "--manager-port"),
-        ):
-            with socket.socket(socket.AF_INET, kind) as probe:
-                if kind == socket.SOCK_STREAM:
-                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                try:
-                    probe.bind(("127.0.0.1", port))
-                except OSError as error:
-                    raise CannotRun(
-                        f"port {port} on 127.0.0.1, wanted for {what}, cannot be used "
-                        f"({error.strerror}): stop what uses it, or choose another with {option}"
-                    ) from None
-
 
 def run(wishes: Wishes, out: Console) -> None:
     """Everything, until Ctrl-C (or once, if so wished). Raises CannotRun, BadFile."""
@@ -362,33 +334,6 @@ def run(wishes: Wishes, out: Console) -> None:
 
 
 # ---------------------------------------------------------------- parts
-
-
-@contextlib.contextmanager
-def _sentences(root: Path) -> Iterator[None]:
-    """What can go wrong with a machine, as one sentence."""
-    try:
-        yield
-    except (debian.FetchError, masters.BuildRuns, EngineMissing, ValueError) as error:
-        if isinstance(error, BadFile):
-            raise
-        raise CannotRun(str(error)) from error
-    except SwitchError as error:
-        hint = ""
-        if "port" in str(error):
-            hint = " with --sip-port or --manager-port"
-        raise CannotRun(f"{error}{hint}") from error
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT) or _full(root):
-            raise CannotRun(f"the disk is full: make room under {root / 'var'}") from error
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-            raise CannotRun(f"{error.filename} cannot be written: {error.strerror}") from error
-        raise CannotRun(str(error)) from error
-
-
-def _full(root: Path) -> bool:
-    """Whether the disk is full: sound files do not say why they cannot be written."""
-    return shutil.disk_usage(root).free < LEAST
 
 
 async def _answers(at: Path) -> bool:

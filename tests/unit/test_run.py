@@ -12,7 +12,8 @@ import pytest
 from rich.console import Console
 
 from ivr import place
-from ivr.run import CannotRun, Run, Wishes
+from ivr.obstacles import CannotRun
+from ivr.run import Run, Wishes
 
 
 @pytest.fixture
