@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache, partial
 from pathlib import Path
 
@@ -196,6 +197,14 @@ def test_every_clause_has_one_place():
 
 def test_every_reason_is_given():
     assert all(len(SCOPE[key][name]) > 5 for key in ("checked", "later") for name in SCOPE[key])
+
+
+def test_every_test_that_is_named_as_a_reason_is_there():
+    named = re.findall(r"tests/(\S+\.py)::(\w+)", " ".join(SCOPE["checked"].values()))
+    assert named
+    for path, name in named:
+        source = (HERE / path).read_text(encoding="utf-8")
+        assert re.search(rf"^(async )?def {name}\(", source, re.M), f"{path}::{name}"
 
 
 def test_a_scenario_is_named_after_its_line_and_titled_by_a_sentence():
