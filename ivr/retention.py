@@ -28,7 +28,15 @@ from ivr.erasing import Held, Trace
 from ivr.retention_rules import Rules, spoken
 from ivr.spool import Spool
 from ivr.store import Recording, StorageFailed, Store, for_the_sake_of
-from ivr.tables import calls, erased_recordings, erasures, messages, recordings
+from ivr.tables import (
+    attempts,
+    calls,
+    erased_recordings,
+    erasures,
+    messages,
+    promises,
+    recordings,
+)
 
 EVERY = 3600.0
 """Seconds between two looks."""
@@ -69,20 +77,20 @@ def due(store: Store, spool: Spool, hotline: str, rules: Rules, now: datetime) -
     """What of this line would be erased now; nothing is. Blocks. Raises StorageFailed."""
     found = Page()
     with store.read() as connection:
-        held, going = Held.read(connection), set[str]()
+        held, names, going = Held.read(connection), set[str](), set[str]()
         for row in _old_calls(connection, hotline, rules, now):
             family = _family(connection, row.id, rules, now)
             if erasing.needed(connection, family, spool, now, held):
                 found += Page(needed=1)
             elif family:
                 going |= {one.key for one in erasing.files(connection, family)}
-                found += Page(calls=len(family))
+                names |= {one.id for one in family}
         for one in _old_recordings(connection, hotline, rules, now):
             if _is_needed(connection, one, spool, held):
                 found += Page(needed=one.key not in going)
             else:
                 going.add(one.key)
-    return found + Page(recordings=len(going))
+    return found + Page(calls=len(names), recordings=len(going))
 
 
 def apply(
@@ -156,12 +164,19 @@ def _old_calls(
     after: Place | None = None,
     limit: int | None = None,
 ) -> Sequence[Any]:
-    """Calls that are older than their time, the oldest first. A leg goes with its call."""
+    """Calls that are older than their time, the oldest first. What was made for another call's
+    sake is not among them as long as that one is there: they go together."""
     if rules.calls is None:
         return []
     before = now - timedelta(days=rules.calls)
-    above = calls.alias("above")
+    above, answered = calls.alias("above"), calls.alias("answered")
     erased = select(erasures.c.call_id)
+    back = (
+        select(attempts.c.call_id)
+        .join(promises, promises.c.id == attempts.c.promise)
+        .join(answered, answered.c.id == promises.c.call_id)
+        .where(answered.c.id.not_in(erased))
+    )
     query = (
         select(calls.c.id, calls.c.offered_at.label("since"))
         .outerjoin(erasures, erasures.c.call_id == calls.c.id)
@@ -172,6 +187,7 @@ def _old_calls(
             calls.c.ended_at < before,
             erasures.c.call_id.is_(None),
             or_(above.c.id.is_(None), above.c.id.in_(erased)),
+            calls.c.id.not_in(back),
         )
         .order_by(calls.c.offered_at, calls.c.id)
         .limit(limit)

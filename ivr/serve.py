@@ -40,6 +40,7 @@ from ivr.hotlines import Hotlines
 from ivr.journal_writer import Writer
 from ivr.lending import Lending
 from ivr.manager import Manager, ManagerDown, ManagerRefused
+from ivr.retention import Retention
 from ivr.server import Service
 from ivr.spool import Spool
 from ivr.staff import PHONE
@@ -204,6 +205,8 @@ async def _serve(settings: Settings, loaded: Hotlines, database: Store) -> None:
             witness=witness,
         )
         _beside(ending, urging.run())
+        keeping = Retention(database, spool, clock, lambda: service.hotlines.retention)
+        _beside(ending, keeping.run())
         ending.push_async_callback(callbacks.close)
         _beside(ending, callbacks.run())
         log.info("ready", agi=f"{host}:{port}", lines=sorted(loaded.lines))

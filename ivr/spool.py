@@ -217,16 +217,6 @@ class Spool:
             )
         return changed.rowcount == 1
 
-    def erase_before(self, moment: datetime) -> int:
-        """Delete the files of all recordings older than this; their rows say so. Returns how
-        many."""
-        query = select(recordings).where(
-            recordings.c.created_at < moment, recordings.c.erased_at.is_(None)
-        )
-        with self.store.read() as connection:
-            rows = [Recording(**row._mapping) for row in connection.execute(query)]
-        return sum(self.erase(row) for row in rows)
-
 
 def _whole(path: Path) -> bool:
     """Whether a wav's header agrees with its size; Asterisk writes the length at the very end.

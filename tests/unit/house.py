@@ -74,11 +74,11 @@ class House:
         return reference
 
     def message(
-        self, call: Call, recording: str = "", within: str = "24 h", kind: str = "message"
+        self, call: Call, recording: str = "", within: str = "24 h", contact: str = CONTACT
     ) -> str:
         """A message with its ticket, and its promise if something is promised; its id."""
-        values = (("contact", CONTACT), ("recording", recording), ("item", "473124829"))
-        wish = Keep(self.count(tables.messages), kind, values, within)
+        values = (("contact", contact), ("recording", recording), ("item", "473124829"))
+        wish = Keep(self.count(tables.messages), "message", values, within)
         return keep(self.store, call, wish, HOURS, call.offered_at, RULES).reference
 
     def callback(self, name: str, message: str, days: float) -> Call:

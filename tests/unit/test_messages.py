@@ -483,17 +483,17 @@ def test_a_process_killed_in_the_middle_of_an_intake_is_finished_by_the_next(
     check(sqlite_store, tmp_path)
 
 
-def test_recordings_are_erased_after_their_time(
+def test_a_recording_is_erased_and_its_row_says_so(
     sqlite_store: Store, folders: tuple[Path, Path]
 ) -> None:
+    """After which time, and unless who needs it: test_retention, test_erasing."""
     record(folders[0], f"{NAME}-00")
     made = spool(sqlite_store, folders, NOON).take([f"{NAME}-00"], call_id=None, what="message")
     one = spool(sqlite_store, folders)
-    assert one.erase_before(NOON) == 0
-    assert one.erase_before(NOON + timedelta(days=90)) == 1
+    assert one.erase(made)
     assert list(folders[1].iterdir()) == []
     [row] = all_recordings(sqlite_store)
     assert row.reference == made.reference
     assert row.erased_at is not None
-    assert one.erase_before(NOON + timedelta(days=90)) == 0
+    assert not one.erase(made)
     assert os.listdir(folders[0]) == []
