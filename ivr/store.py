@@ -337,6 +337,8 @@ def _prepare_sqlite(engine: Engine, *, synced: bool) -> None:
         dbapi.execute(f"PRAGMA busy_timeout={BUSY}")
         dbapi.execute("PRAGMA foreign_keys=ON")
         dbapi.execute(f"PRAGMA synchronous={'FULL' if synced else 'OFF'}")
+        # what is erased is written over with zeros, not only forgotten
+        dbapi.execute("PRAGMA secure_delete=ON")
         # INSERT OR REPLACE must not slip past the triggers of the journal
         dbapi.execute("PRAGMA recursive_triggers=ON")
         if dbapi.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
