@@ -11,7 +11,8 @@ Rules this module keeps:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from functools import cache
 
 from ivr.actions import Action
 from ivr.events import Event, Summoned
@@ -44,7 +45,7 @@ from ivr.manners_reports import Assured, Reported
 from ivr.manners_waiting import Consent, SignsOfLife
 from ivr.monitor import Mark, Monitor
 
-MONITORS: tuple[Callable[[Line, float], Monitor], ...] = (
+MONITORS: tuple[type[Monitor], ...] = (
     Rings,
     Late,
     Silences,
@@ -71,7 +72,7 @@ MONITORS: tuple[Callable[[Line, float], Monitor], ...] = (
 )
 """Every rule that is watched over a caller's call."""
 
-LEG_MONITORS: tuple[Callable[[Line, float], Monitor], ...] = (Briefed,)
+LEG_MONITORS: tuple[type[Monitor], ...] = (Briefed,)
 """Those that are watched over an agent's leg."""
 
 
@@ -81,11 +82,19 @@ def marks(
     """The marks of one call, in order of time."""
     seen = list(moments)
     leg = bool(seen) and isinstance(seen[0][1], Summoned)
-    monitors = [make(line, slack) for make in (LEG_MONITORS if leg else MONITORS)]
+    monitors = [rule(line, slack) for rule in (LEG_MONITORS if leg else MONITORS)]
     for at, what in seen:
-        for monitor in monitors:
-            monitor.see(at, what)
+        kind: type = type(what)
+        for place in _watching(kind, leg):
+            monitors[place].see(at, what)
     last = seen[-1][0] if seen else 0.0
     for monitor in monitors:
         monitor.finish(last)
     yield from sorted((m for monitor in monitors for m in monitor.marks), key=lambda m: m.at)
+
+
+@cache
+def _watching(kind: type, leg: bool) -> tuple[int, ...]:
+    """The places of the rules that watch this kind of event or action."""
+    rules = LEG_MONITORS if leg else MONITORS
+    return tuple(place for place, rule in enumerate(rules) if issubclass(kind, rule.watches))

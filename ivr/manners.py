@@ -58,6 +58,7 @@ class Rings(Monitor):
     """Answered before the third ring; at the least, within three."""
 
     clauses = ("XJCA-5a", "LKL-1.1", "INF-1")
+    watches = (Answered,)
 
     def see(self, at: float, what: Event | Action) -> None:
         if isinstance(what, Answered):
@@ -71,6 +72,7 @@ class Late(Monitor):
     """Three rings or more: the apology takes the place of the opening, and only then."""
 
     clauses = ("XJCA-6.2a", "EMS-14", "LKL-5.1")
+    watches = (Answered, Say)
     rung: float | None = None
 
     def see(self, at: float, what: Event | Action) -> None:
@@ -91,6 +93,7 @@ class Silences(Monitor):
     a second; and nothing else is said, unless the line gives the menu to those it cannot hear."""
 
     clauses = ("XJCA-6.1c", "EMS-2", "LKL-7.3", "INF-5", "INF-6", "INF-8")
+    watches = (Say, Said, Noise, Key, Voice, HungUp, EndAsked, Recorded, HangUp)
     said: list[tuple[float, str]] = field(default_factory=list)
     paused: list[tuple[float, float]] = field(default_factory=list)
     ended: float | None = None
@@ -165,6 +168,7 @@ class Goodbye(Monitor):
     lingering sequence is said, or an answer to a caller who does something."""
 
     clauses = ("LKL-B1", "XJCA-5c2", "XJCA-6.5b")
+    watches = (Say, Key, Voice, Stored, HangUp)
     last: str = ""
     parted: bool = False
     answered: bool = False
@@ -205,6 +209,7 @@ class HeardOutFirst(Monitor):
     the sign of life of those who wait, which comes whatever else is happening."""
 
     clauses = ("LKL-B1", "EMS-7", "TEL-2.3b")
+    watches = (Voice, HeardOut, Key, HungUp, Recorded, Silence, EndAsked, Bridge, Say, Music)
     speaking: bool = False
     waiting: bool = False
 
@@ -234,6 +239,7 @@ class KeptBeforePromised(Monitor):
     and may say again, is watched by a rule of its own (`ivr.manners_reports`)."""
 
     clauses = ("EMS-16", "LKL-5.5", "XJCA-6.4d")
+    watches = (Stored, Say)
     stored: bool = False
 
     def see(self, at: float, what: Event | Action) -> None:
@@ -254,6 +260,7 @@ class AskedBeforeGoodbye(Monitor):
     """Anything else? comes before thanks and goodbye."""
 
     clauses = ("XJCA-6.5a", "EMS-19", "LKL-5.9")
+    watches = (Say, Note)
     asked: bool = False
     excused: bool = False
 
@@ -274,6 +281,7 @@ class ConfirmedFirst(Monitor):
     """A number keyed in is read back and confirmed before anything is looked up with it."""
 
     clauses = ("TEL-2.3", "EMS-6")
+    watches = (Say, Key, LookUp)
     asked: bool = False
     confirmed: bool = False
 
@@ -283,8 +291,6 @@ class ConfirmedFirst(Monitor):
                 self.asked, self.confirmed = True, False
             case Key(digit=digit) if self.asked:
                 self.asked, self.confirmed = False, digit == "1"
-            case Silence():
-                pass
             case LookUp(name=name):
                 self.mark(self.confirmed, at, f"lookup '{name}'; confirmed: {self.confirmed}")
                 self.confirmed = False
@@ -297,6 +303,7 @@ class NothingToTheDead(Monitor):
     """Nothing is said to a caller who is gone."""
 
     clauses = ("LKL-B1",)
+    watches = (HungUp, Foreground, JoinLine, RingAgent)
     gone: bool = False
 
     def see(self, at: float, what: Event | Action) -> None:

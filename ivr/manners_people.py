@@ -61,6 +61,7 @@ class TransferConsent(Monitor):
     asked for a person is told that it is being done."""
 
     clauses = ("TEL-3.3", "LKL-2.2", "XJCA-5e", "XJCA-5f", "XJCA-6.3a")
+    watches = (Say, Key, JoinLine)
     asked: bool = False
     agreed: str = ""
 
@@ -85,6 +86,7 @@ class Told(Monitor):
     """Who will have to wait is told for how long, as the line really stands, before agreeing."""
 
     clauses = ("TEL-3.3", "LKL-3.1")
+    watches = (Surveyed, Say, JoinLine)
     minutes: str = ""
     said: str = ""
 
@@ -108,6 +110,7 @@ class NoteFirst(Monitor):
     """Before a phone rings its note is stored, and it is that note which the agent hears."""
 
     clauses = ("XJCA-5d2", "LKL-2.2", "TEL-3.3")
+    watches = (Keep, Stored, RingAgent)
     keeping: dict[int, Values] = field(default_factory=dict)
     stored: dict[str, Values] = field(default_factory=dict)
 
@@ -131,6 +134,7 @@ class AcceptedFirst(Monitor):
     """Nobody is let go to an agent who has not picked up, heard the note and accepted."""
 
     clauses = ("LKL-2.2", "XJCA-5d2")
+    watches = (Reached, RingAgent, AgentAccepted, AgentFailed, CancelRing, AgentGone, Bridge)
     agents: dict[int, str] = field(default_factory=dict)
     accepted: set[int] = field(default_factory=set)
 
@@ -162,6 +166,18 @@ class NobodyLost(Monitor):
     or was asked for it, or was told that nothing can be kept."""
 
     clauses = ("LKL-2.2", "XJCA-5d2")
+    watches = (
+        Survey,
+        JoinLine,
+        BridgeOver,
+        FeatureAsked,
+        Keep,
+        StoreFailed,
+        Record,
+        Say,
+        EndAsked,
+        HangUp,
+    )
     wished: bool = False
     served: str = ""
 
@@ -193,6 +209,7 @@ class AfterTheTalk(Monitor):
     the line asks for one, before the goodbye. A call that we made is about one thing only."""
 
     clauses = ("EMS-19", "LKL-5.9", "XJCA-6.5a")
+    watches = (Reached, BridgeOver, JoinLine, HungUp, EndAsked, Say, Key, HangUp)
     ours: bool = False
     talked: bool = False
     asked: bool = False
@@ -229,6 +246,7 @@ class HoldInTheTalk(Monitor):
     return without a word. There is none to apologise for whose agent is gone."""
 
     clauses = ("LKL-1.3", "XJCA-6.3a")
+    watches = (Bridge, FeatureAsked, Key, Music, Say, AgentGone, CancelRing, Resume)
     asked: bool = False
     agreed: bool = False
     held: bool = False
@@ -271,6 +289,7 @@ class HoldLimit(Monitor):
     is just being said, the caller is taken back."""
 
     clauses = ("XJCA-5l",)
+    watches = (FeatureAsked, Music, Resume, HungUp, HangUp)
     asked: bool = False
     since: float | None = None
 
@@ -297,6 +316,7 @@ class Warned(Monitor):
     nothing; and there is a record of each."""
 
     clauses = ("EMS-3", "LKL-7.4")
+    watches = (FeatureAsked, Note, Say, Resume, HangUp, HungUp, EndAsked)
     said: dict[str, list[str]] = field(default_factory=dict)
     code: str = ""
     noted: bool = False
@@ -335,6 +355,7 @@ class BriefingApart(Monitor):
     """Nothing of what an agent is told reaches the caller's ear."""
 
     clauses = ("LKL-B1",)
+    watches = (Say,)
 
     def see(self, at: float, what: Event | Action) -> None:
         if isinstance(what, Say) and what.prompt.startswith("briefing."):
@@ -346,6 +367,7 @@ class Briefed(Monitor):
     """On an agent's leg: who takes a call has heard what it is about, and has pressed 1."""
 
     clauses = ("XJCA-5d2", "LKL-2.2")
+    watches = (Say, Key, HandOver)
     told: bool = False
     key: str = ""
 

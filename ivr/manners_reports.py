@@ -24,6 +24,7 @@ class Reported(Monitor):
     it is kept; where nothing could be stored, nothing is promised."""
 
     clauses = ("XJCA-6.2b", "LKL-5.4")
+    watches = (FeatureAsked, Keep, Stored, StoreFailed, Say, Resume, HangUp, HungUp)
     code: Feature | None = None
     said: str = ""
     keeping: dict[int, tuple[str, bool]] = field(default_factory=dict)
@@ -82,6 +83,7 @@ class Assured(Monitor):
     is asked for anything else only when what they said about it is stored."""
 
     clauses = ("LKL-5.6",)
+    watches = (Say, Key, Recorded, Stored, StoreFailed)
     asked: bool = False
     agreed: bool = False
     recorded: bool = False

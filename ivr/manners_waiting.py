@@ -26,6 +26,7 @@ class Consent(Monitor):
     """Music only after the caller has agreed to wait, by key, or has asked for a person by key."""
 
     clauses = ("EMS-8", "LKL-3.1", "XJCA-6.3a")
+    watches = (Say, Key, Music)
     asked: bool = False
     agreed: bool = False
 
@@ -54,6 +55,7 @@ class SignsOfLife(Monitor):
     lookup, in the line, while a phone rings, while an agent hears the note, on an agent's hold."""
 
     clauses = ("EMS-9", "TEL-3.3")
+    watches = (Say, Music, JoinLine, LeaveLine, Unstaffed, HangUp, HungUp, Bridge, Resume)
     spoke: float = 0.0
     waiting: bool = False
     in_line: bool = False

@@ -3,7 +3,7 @@
 Rules this module keeps:
 
 - Pure: a monitor sees the events and actions of one call with their times, in order, and gives
-  marks. It never changes anything.
+  marks. It never changes anything. It says which kinds it `watches`, and is told no others.
 - A mark always says why: what was heard, and when. A rule that had no occasion gives no mark.
 - `slack` is how late real time may be, in seconds; virtual time is never late.
 """
@@ -39,9 +39,10 @@ class Mark:
 
 @dataclass(slots=True)
 class Monitor:
-    """Watches one rule. `see` is told everything; `marks` holds the verdicts so far."""
+    """Watches one rule. `see` is told all that it `watches`; `marks` holds the verdicts so far."""
 
     clauses: ClassVar[tuple[str, ...]] = ()
+    watches: ClassVar[tuple[type, ...]] = (object,)
     line: Line
     slack: float = 0.0
     marks: list[Mark] = field(default_factory=list)

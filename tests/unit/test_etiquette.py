@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+import textwrap
+
 import pytest
 
 from ivr import etiquette
@@ -298,3 +302,15 @@ def test_marks_come_in_the_order_of_time_and_say_why(xjca):
     assert "XJCA-6.1c" in told
     assert "kept at 14.00 s" in told
     assert "pauses 2.00, 0.50, 0.00 s" in told
+
+
+@pytest.mark.parametrize("rule", [*etiquette.MONITORS, *etiquette.LEG_MONITORS])
+def test_a_rule_is_told_of_every_kind_that_it_looks_for(rule):
+    """What it `watches` stands apart from what it does with it; both are read here."""
+    seeing = ast.parse(textwrap.dedent(inspect.getsource(rule.see)))
+    looks_for = {node.cls.id for node in ast.walk(seeing) if isinstance(node, ast.MatchClass)}
+    for node in ast.walk(seeing):
+        match node:
+            case ast.Call(func=ast.Name(id="isinstance"), args=[_, kinds]):
+                looks_for |= {name.id for name in ast.walk(kinds) if isinstance(name, ast.Name)}
+    assert {kind.__name__ for kind in rule.watches} == looks_for
