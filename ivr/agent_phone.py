@@ -36,7 +36,7 @@ from ivr.keyboard import by_hand, typed
 from ivr.phone import NotAnswered, Phone, PhoneCall, State
 from ivr.registration import NotRegistered, Registration
 from ivr.screen import Screen, watched
-from ivr.serve import address
+from ivr.settings import address
 from ivr.terminal import SPEAK, CannotCall
 from ivr.udp import Address
 

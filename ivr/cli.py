@@ -96,11 +96,12 @@ def serve(
 ) -> None:
     """Take calls from Asterisk until told to stop (服务)."""
     from ivr import serve as service
+    from ivr.settings import settings_from
 
     as_json = not sys.stderr.isatty()
     logs.configure(level=os.environ.get("SANSHENG_LOG", "info"), as_json=as_json)
     try:
-        service.run(service.settings_from(HERE.root, HERE.database, agi, manager, most, os.environ))
+        service.run(settings_from(HERE.root, HERE.database, agi, manager, most, os.environ))
     except (ValueError, OSError) as error:
         raise Refused(str(error)) from error
 

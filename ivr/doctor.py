@@ -31,7 +31,7 @@ from ivr.clock import SystemClock
 from ivr.document import BadFile
 from ivr.manager import Manager, ManagerDown, ManagerRefused
 from ivr.prompts import Library
-from ivr.serve import Settings, settings_from
+from ivr.settings import Settings, settings_from
 from ivr.store import StorageFailed
 from ivr.switch import Switch, SwitchError
 

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ivr import actions, control, store
+from ivr.back_ends import LookUps
 from ivr.channel import Taken
 from ivr.clock import SystemClock
 from ivr.fake import FakeAsterisk
@@ -27,7 +28,6 @@ from ivr.hotlines import Hotlines
 from ivr.journal import MemoryJournal
 from ivr.manager import Manager
 from ivr.messages import Kept
-from ivr.serve import LookUps
 from ivr.server import Service
 
 SOUNDS = Path("/sounds")

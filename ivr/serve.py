@@ -19,37 +19,32 @@ import resource
 import secrets
 import signal
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import structlog
 import uvloop
 
-from ivr import actions, control, hotlines, lookup, lookup_settings, masters, store
+from ivr import control, hotlines, masters, store
 from ivr.agents import BEAT, Agents
 from ivr.announcing import Announcer
+from ivr.back_ends import LookUps
 from ivr.callbacks import Callbacks
 from ivr.chain import Witness
 from ivr.clock import Clock, SystemClock
 from ivr.desk import Desk
 from ivr.document import BadFile
-from ivr.events import Event, LookupFailed
-from ivr.flow import Line
 from ivr.hotlines import Hotlines
 from ivr.journal_writer import Writer
 from ivr.lending import Lending
 from ivr.manager import Manager, ManagerDown, ManagerRefused
 from ivr.retention import Retention
 from ivr.server import Service
+from ivr.settings import Settings
 from ivr.spool import Spool
-from ivr.staff import PHONE
 from ivr.store import Store
 from ivr.switchboard import Switchboard
 from ivr.webhook import Sender
 
-DRAIN = 600.0
-"""Seconds that calls may go on after SIGTERM."""
 TIDY = 30.0
 """Seconds between two looks into the spool."""
 SOON = 6.0
@@ -57,74 +52,8 @@ SOON = 6.0
 LOOK = 1.0
 """Seconds between two looks at whether the manager is there."""
 CLOCK_TRIES = 3
-FAILING = 600.0
-"""Seconds after which a back end that failed is believed to work again."""
 
 log = structlog.get_logger("serve")
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Where everything is. `sounds` and `spool` are as Asterisk calls them; `service_spool` is
-    the spool as this process calls it. `manager` is None to run without. `carrier` is the endpoint
-    of Asterisk by which people are called back, empty for none."""
-
-    root: Path
-    database: str
-    agi: tuple[str, int]
-    manager: tuple[str, int] | None
-    manager_user: str
-    manager_secret: str
-    sounds: Path
-    spool: Path
-    service_spool: Path
-    recordings: Path
-    system: str
-    most: int
-    drain: float = DRAIN
-    carrier: str = ""
-
-
-class LookUps:
-    """The back ends of every line."""
-
-    def __init__(self, lines: Hotlines, clock: Clock, root: Path) -> None:
-        self._asks = {
-            name: lookup.Lookups(lookup_settings.parse(line.document), clock=clock, root=root)
-            for name, line in lines.lines.items()
-        }
-        self._clock, self._failed_at = clock, dict[str, float]()
-        self._asking = 0
-        self._idle = asyncio.Event()
-
-    async def __call__(self, call: store.Call, line: Line, wish: actions.LookUp) -> Event:
-        if line.name not in self._asks:  # the line went with a reload, its calls have not yet
-            return LookupFailed(wish.id, "there is no such line any more")
-        self._asking += 1
-        try:
-            said = await self._asks[line.name].ask(wish)
-        finally:
-            self._asking -= 1
-            self._idle.set()
-        if isinstance(said, LookupFailed):
-            self._failed_at[line.name] = self._clock.now()
-        else:
-            self._failed_at.pop(line.name, None)
-        return said
-
-    def failing(self, line: str) -> bool:
-        """Whether the back end of a line failed when it was last asked, and that is not long ago:
-        an answer that needs it is not to be given now (XJCA-6.3b)."""
-        failed = self._failed_at.get(line)
-        return failed is not None and self._clock.now() - failed < FAILING
-
-    async def close(self) -> None:
-        """Close what is open, when nobody asks any more."""
-        while self._asking:
-            self._idle.clear()
-            await self._idle.wait()
-        for one in self._asks.values():
-            await one.close()
 
 
 def run(settings: Settings) -> None:
@@ -409,40 +338,3 @@ def _load(settings: Settings, calls: bool = False) -> Hotlines:
     loaded = hotlines.load(settings.root)
     masters.prepare(settings.root, settings.sounds, calls=calls)
     return loaded
-
-
-def settings_from(
-    root: Path, database: str, agi: str, manager: str, most: int, environment: Mapping[str, str]
-) -> Settings:
-    """Settings from the command line and the environment. Raises ValueError with a sentence."""
-    sounds = Path(environment.get("SANSHENG_SOUNDS") or root / "var/sounds")
-    spool = Path(environment.get("SANSHENG_SPOOL") or root / "var/recordings/spool")
-    return Settings(
-        root=root,
-        database=database,
-        agi=address(agi),
-        manager=None if manager == "none" else address(manager),
-        manager_user=environment.get("SANSHENG_MANAGER_USER", "sansheng"),
-        manager_secret=environment.get("SANSHENG_MANAGER_SECRET", ""),
-        sounds=sounds,
-        spool=spool,
-        service_spool=Path(environment.get("SANSHENG_SERVICE_SPOOL") or spool),
-        recordings=Path(environment.get("SANSHENG_RECORDINGS") or root / "var/recordings/kept"),
-        system=environment.get("SANSHENG_SYSTEM", "sansheng"),
-        most=most,
-        carrier=_carrier(environment.get("SANSHENG_CARRIER", "")),
-    )
-
-
-def _carrier(name: str) -> str:
-    if name and not PHONE.fullmatch(name):
-        raise ValueError(f"SANSHENG_CARRIER is no endpoint of Asterisk: '{name}'")
-    return name
-
-
-def address(text: str) -> tuple[str, int]:
-    """HOST:PORT as a pair. Raises ValueError with a sentence."""
-    host, colon, port = text.rpartition(":")
-    if not colon or not host or not port.isdigit() or not 0 < int(port) < 65536:
-        raise ValueError(f"'{text}' is no address: write HOST:PORT, e.g. 127.0.0.1:4573")
-    return host.strip("[]"), int(port)

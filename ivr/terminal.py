@@ -31,7 +31,7 @@ from ivr.hotlines import Hotlines
 from ivr.keyboard import by_hand, typed
 from ivr.phone import NotAnswered, Phone, PhoneCall
 from ivr.screen import Screen, watched
-from ivr.serve import address
+from ivr.settings import address
 
 SPEAK = 2.0
 """Seconds that `s` speaks."""

@@ -1,0 +1,77 @@
+"""Where everything is that a service needs: from the command line and the environment.
+
+Rules this module keeps:
+
+- What cannot be is refused before anything is touched, in one sentence.
+- Nothing here is opened or asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ivr.staff import PHONE
+
+DRAIN = 600.0
+"""Seconds that calls may go on after SIGTERM."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where everything is. `sounds` and `spool` are as Asterisk calls them; `service_spool` is
+    the spool as this process calls it. `manager` is None to run without. `carrier` is the endpoint
+    of Asterisk by which people are called back, empty for none."""
+
+    root: Path
+    database: str
+    agi: tuple[str, int]
+    manager: tuple[str, int] | None
+    manager_user: str
+    manager_secret: str
+    sounds: Path
+    spool: Path
+    service_spool: Path
+    recordings: Path
+    system: str
+    most: int
+    drain: float = DRAIN
+    carrier: str = ""
+
+
+def settings_from(
+    root: Path, database: str, agi: str, manager: str, most: int, environment: Mapping[str, str]
+) -> Settings:
+    """Settings from the command line and the environment. Raises ValueError with a sentence."""
+    sounds = Path(environment.get("SANSHENG_SOUNDS") or root / "var/sounds")
+    spool = Path(environment.get("SANSHENG_SPOOL") or root / "var/recordings/spool")
+    return Settings(
+        root=root,
+        database=database,
+        agi=address(agi),
+        manager=None if manager == "none" else address(manager),
+        manager_user=environment.get("SANSHENG_MANAGER_USER", "sansheng"),
+        manager_secret=environment.get("SANSHENG_MANAGER_SECRET", ""),
+        sounds=sounds,
+        spool=spool,
+        service_spool=Path(environment.get("SANSHENG_SERVICE_SPOOL") or spool),
+        recordings=Path(environment.get("SANSHENG_RECORDINGS") or root / "var/recordings/kept"),
+        system=environment.get("SANSHENG_SYSTEM", "sansheng"),
+        most=most,
+        carrier=_carrier(environment.get("SANSHENG_CARRIER", "")),
+    )
+
+
+def _carrier(name: str) -> str:
+    if name and not PHONE.fullmatch(name):
+        raise ValueError(f"SANSHENG_CARRIER is no endpoint of Asterisk: '{name}'")
+    return name
+
+
+def address(text: str) -> tuple[str, int]:
+    """HOST:PORT as a pair. Raises ValueError with a sentence."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise ValueError(f"'{text}' is no address: write HOST:PORT, e.g. 127.0.0.1:4573")
+    return host.strip("[]"), int(port)
