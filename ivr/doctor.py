@@ -42,6 +42,7 @@ MODULES = (
     ("app_record", "records messages"),
     ("app_playback", "plays the apology without the service"),
     ("app_dial", "rings people"),
+    ("app_originate", "asks for a sign of life before an agent's code"),
     ("app_senddtmf", "wakes a waiting call (PlayDTMF)"),
     ("func_talkdetect", "hears that somebody speaks (TALK_DETECT)"),
     ("func_timeout", "frees calls of a frozen service"),

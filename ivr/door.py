@@ -116,6 +116,11 @@ class Door:
         session.on_hangup = self._hung_up
 
     @property
+    def late(self) -> bool:
+        """Whether Asterisk has waited for us longer than it should."""
+        return self._clock.now() >= self._due
+
+    @property
     def name(self) -> str:
         """Asterisk's name of the channel."""
         return self._session.environment.get("channel", "")
@@ -220,6 +225,6 @@ class Door:
         if self._left or self._recording:
             return
         self._left = True
-        self.overdue = self._clock.now() >= self._due
+        self.overdue = self.overdue or self.late
         self._changed.set()
         self._post(HungUp())

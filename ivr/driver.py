@@ -215,7 +215,10 @@ class Driver:
         left leaves once, whichever session says so first."""
         if self._ended or (isinstance(event, HungUp) and self._gone):
             return
-        self._gone = self._gone or isinstance(event, HungUp)
+        if isinstance(event, HungUp):
+            self._gone = True
+            if any(visit.late for visit in self._visits):  # whichever of the two says so first
+                self.channel.overdue = True
         self._arrivals += 1
         heapq.heappush(self._inbox, (precedence(event), self._arrivals, event))
         if not self._draining:

@@ -141,6 +141,9 @@ class Service:
             return
         script = session.environment.get("network_script", "").partition("?")[0]
         work: Callable[[Session], Coroutine[Any, Any, None]]
+        if script == "alive":
+            session.close()  # that it is closed is the answer
+            return
         if script == "call":
             if self.draining or self._admitted >= self.most:
                 log.warning("a call is left to the dialplan", calls=self._admitted)

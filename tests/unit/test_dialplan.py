@@ -167,10 +167,20 @@ exten => after,1,Set(TIMEOUT(absolute)=30)
  same => n(done),Hangup()
 exten => T,1,Goto(after,1)
 [sansheng-feature]
-exten => s,1,AGI(agi://10.0.0.1:9/feature,${ARG1})
- same => n,StopMusicOnHold()
+exten => s,1,TryExec(Originate(Local/s@sansheng-alive/n,exten,sansheng-alive,up,1,2))
+ same => n,GotoIf($["${TRYSTATUS}" = "SUCCESS" & "${ORIGINATE_STATUS}" != "SUCCESS"]?talk)
+ same => n,Set(TIMEOUT(absolute)=7)
+ same => n,AGI(agi://10.0.0.1:9/feature,${ARG1})
+ same => n(talk),StopMusicOnHold()
  same => n,Set(TIMEOUT(absolute)=7200)
  same => n,Return()
+[sansheng-alive]
+exten => s,1,Set(AGIEXITONHANGUP=yes)
+ same => n,AGI(agi://10.0.0.1:9/alive)
+ same => n,GotoIf($["${AGISTATUS}" = "SUCCESS"]?:gone)
+ same => n,Answer()
+ same => n(gone),Hangup()
+exten => up,1,Hangup()
 [sansheng-agents]
 include => sansheng-lines
 exten => *81,1,Set(AGIEXITONHANGUP=yes)
