@@ -4,12 +4,11 @@ they were."""
 from __future__ import annotations
 
 import pytest
-from test_agents import (
+from at_work import (
     BANK,
     NOON,
     SHOP,
     TRANSFER,
-    agents,  # noqa: F401  # a fixture
     at,
     join,
     logged,
@@ -29,7 +28,7 @@ AWAY, THERE = {"801": False}, {"801": True}
 
 
 @pytest.fixture
-def one(agents: Agents) -> Agents:  # noqa: F811
+def one(agents: Agents) -> Agents:
     """801 is ready."""
     ready(agents, "801")
     return agents

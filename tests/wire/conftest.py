@@ -4,12 +4,14 @@ to disturb the whole service."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
 from disturbed import CALLS, moments
 from faked import START, FakeSide
+from meeting import Office, offices
 from migrated import new
 from promised import MONDAY
 from transcript import Transcript, transcript
@@ -41,6 +43,12 @@ def store(tmp_path: Path) -> Iterator[Store]:
     opened = new(tmp_path / "test.db")
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def office(lines: Hotlines) -> Callable[..., AbstractAsyncContextManager[Office]]:
+    """Opens an office with these phones, and closes it."""
+    return offices(lines)
 
 
 @pytest.fixture

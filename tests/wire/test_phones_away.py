@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from test_people import Caller, Office, Ring, office, result  # noqa: F401  # a fixture
+from meeting import Caller, Office, Ring, result
 
 from ivr import actions
 from ivr.hotlines import Hotlines
@@ -17,7 +17,7 @@ async def state(one: Office, phone: str) -> str:
     return next(row["state"] for row in rows if row["phone"] == phone)
 
 
-async def test_a_phone_that_has_gone_is_not_rung_and_one_that_is_back_is(office) -> None:  # noqa: F811
+async def test_a_phone_that_has_gone_is_not_rung_and_one_that_is_back_is(office) -> None:
     async with office(p801=[Ring(talks=20.0)], p802=[Ring(talks=20.0)]) as one:
         one.world.fake.register("801", there=False)
         await one.clock.run_for(1.0)
@@ -34,7 +34,7 @@ async def test_a_phone_that_has_gone_is_not_rung_and_one_that_is_back_is(office)
         await one.holds_nothing()
 
 
-async def test_nothing_is_torn_when_a_phone_goes_in_a_talk(office) -> None:  # noqa: F811
+async def test_nothing_is_torn_when_a_phone_goes_in_a_talk(office) -> None:
     async with office(p801=[Ring(talks=40.0)]) as one:
 
         def goes(caller: str, what: object) -> None:
@@ -50,7 +50,7 @@ async def test_nothing_is_torn_when_a_phone_goes_in_a_talk(office) -> None:  # n
         await one.holds_nothing()
 
 
-async def test_what_was_missed_while_the_manager_was_away_is_asked_for(office) -> None:  # noqa: F811
+async def test_what_was_missed_while_the_manager_was_away_is_asked_for(office) -> None:
     async with office(p801=[Ring(talks=20.0)], p802=[]) as one:
         before = one.world.service.bells
         one.world.fake.ami.cut()
@@ -64,7 +64,7 @@ async def test_what_was_missed_while_the_manager_was_away_is_asked_for(office) -
         assert await state(one, "801") == "ready"
 
 
-async def test_a_phone_that_was_not_reached_is_back_when_it_is_found_elsewhere(office) -> None:  # noqa: F811
+async def test_a_phone_that_was_not_reached_is_back_when_it_is_found_elsewhere(office) -> None:
     dead = Ring("unreachable")
     async with office(p801=[dead, Ring(talks=20.0)]) as one:
         one.call(Caller(FIRST))
@@ -79,7 +79,7 @@ async def test_a_phone_that_was_not_reached_is_back_when_it_is_found_elsewhere(o
 
 
 async def test_what_is_heard_while_it_is_asked_is_newer_than_the_answer(
-    office,  # noqa: F811
+    office,
     lines: Hotlines,
 ) -> None:
     async with office(p801=[Ring()], p802=[Ring()]) as one:

@@ -1,0 +1,24 @@
+"""Two processes with the agents of a shop and a bank, in a database of the `databases` plugin."""
+
+from __future__ import annotations
+
+import pytest
+from at_work import BANK, SHOP, at
+
+from ivr.agents import Agents
+from ivr.store import Store
+
+
+@pytest.fixture
+def agents(store: Store) -> Agents:
+    made = Agents(store, "one")
+    made.sync({"shop": SHOP, "bank": BANK}, at(-60))
+    return made
+
+
+@pytest.fixture
+def other(store: Store, agents: Agents) -> Agents:
+    """The same in another process."""
+    made = Agents(store, "two")
+    made.sync({"shop": SHOP, "bank": BANK}, at(-60))
+    return made
