@@ -91,7 +91,8 @@ def erase(store: Store, spool: Spool, call_id: str, trace: Trace) -> Erased:
         rows = rows_of(connection, family)
         if call_id not in {row.id for row in rows}:
             raise NoCall(f"there is no call {call_id}: `sansheng calls` lists them")
-        why = [*_above(connection, rows[0]), *needed(connection, rows, spool, trace.at)]
+        held = held_for_good(connection, rows)
+        why = [*_above(connection, rows[0]), *needed(connection, rows, spool, trace.at, held)]
         if why and before is None:
             raise Needed(f"{call_id} cannot be erased now: {'; '.join(why)}")
         done = (0, 0) if why else forget(connection, rows, trace)
@@ -193,16 +194,24 @@ def _owed() -> ColumnElement[bool]:
     return and_(promises.c.state != KEPT, promises.c.dropped_at.is_(None))
 
 
+def held_for_good(connection: Connection, rows: Sequence[Row[Any]]) -> Held:
+    """What is open, and stays so until the transaction ends: nobody can open a promise of these
+    calls again meanwhile. The history of tickets is locked before (`chain.lock`)."""
+    ids = [row.id for row in rows]
+    promised = select(promises.c.id).where(promises.c.call_id.in_(ids))
+    connection.execute(promised.with_for_update())
+    return Held.read(connection)
+
+
 def needed(
     connection: Connection,
     rows: Sequence[Row[Any]],
     spool: Spool,
     now: datetime,
-    held: Held | None = None,
+    held: Held,
 ) -> list[str]:
     """Why these calls, one and what was made for its sake, cannot be erased now; empty if they
-    can. `held` is what is open; it is read here unless it is known, and then nobody can open a
-    promise of them again until the transaction ends."""
+    can. `held` is what is open."""
     why: list[str] = []
     for row in rows:
         if row.ended_at is None:
@@ -210,10 +219,6 @@ def needed(
         elif row.ended_at > now - SETTLED:
             why.append(f"{row.id} has just ended: wait a minute")
     ids = [row.id for row in rows]
-    if held is None:
-        promised = select(promises.c.id).where(promises.c.call_id.in_(ids))
-        connection.execute(promised.with_for_update())
-        held = Held.read(connection)
     theirs = _recordings(connection, ids)
     works = set[str]().union(
         *(held.calls.get(one, set()) for one in ids),

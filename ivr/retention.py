@@ -40,7 +40,7 @@ from ivr.tables import (
 
 EVERY = 3600.0
 """Seconds between two looks."""
-AT_ONCE = 20
+AT_ONCE = 10
 """Calls, or recordings, that are looked at in one transaction."""
 PAUSE = 1.0
 """Seconds between two transactions."""
@@ -128,9 +128,10 @@ def _erase_calls(
     trace: Trace,
 ) -> Page:
     done = Page()
-    for row in rows:
-        family = _family(connection, row.id, rules, trace.at)
-        if erasing.needed(connection, family, spool, trace.at):
+    families = [_family(connection, row.id, rules, trace.at) for row in rows]
+    held = erasing.held_for_good(connection, [one for family in families for one in family])
+    for family in families:
+        if erasing.needed(connection, family, spool, trace.at, held):
             done += Page(needed=1)
         elif family:
             done += Page(*erasing.forget(connection, family, trace))
