@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from transitions import Machine
+from transitions import Event, Machine
 
 from ivr import activities, guards
 from ivr.document import BadFile, Map, Problem, Seq, Text, Trying, Value, bad, known_keys, problem
@@ -28,6 +28,29 @@ NAME = re.compile(r"[a-z][a-z0-9_]*")
 _FLOW_KEYS = ("flow", "serves", "initial", "states", "transitions")
 _TRANSITION_KEYS = ("trigger", "source", "dest", "conditions", "unless", "set", "note")
 _NOT_ACTIVITIES = ("name", "final", "invoke")
+
+
+class _Trigger(Event):
+    """A trigger without the hooks and the log that the library calls at every step: of all its
+    callbacks ours use `conditions`, `unless` and `before` alone."""
+
+    def trigger(self, model: Any, turn: Any) -> bool:
+        """Move `model` by the first row whose conditions hold; False if none does. Raises the
+        library's MachineError where no row begins in the model's state."""
+        if model.state not in self.transitions:
+            return bool(super().trigger(model, turn))
+        row: Any  # the library lets a callback be a name, too; ours are functions
+        for row in self.transitions[model.state]:
+            if all(asked.func(turn) == asked.target for asked in row.conditions):
+                for callback in row.before:
+                    callback(turn)
+                model.state = row.dest
+                return True
+        return False
+
+
+class _Machine(Machine):
+    event_cls = _Trigger
 
 
 def compile_flow(document: Map, overrides: Map | None) -> Flow:
@@ -61,7 +84,7 @@ class _Compiler(Trying):
                 self.problems.append(_no_state(name, states))
         if self.problems:
             raise BadFile(self.problems)
-        machine = Machine(
+        machine = _Machine(
             model=None,
             states=list(states),
             initial=str(initial),

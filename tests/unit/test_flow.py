@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transitions import Machine
+from transitions import Machine, MachineError
 
 from ivr import files, guards, hotlines
 from ivr.files import BadFile, Map
@@ -152,6 +152,13 @@ def test_many_calls_share_a_machine_without_knowing_of_each_other():
     machine.events["yes_please"].trigger(one, Turn(line, set()))
     assert (one.state, two.state) == ("telling", "asking")
     assert machine.models == []
+
+
+def test_a_trigger_in_a_state_that_has_none_is_refused_as_the_library_refuses_it():
+    machine, frame = made().flows["call"].machine, Bare("hanging_up")
+    with pytest.raises(MachineError, match="yes_please from state hanging_up"):
+        machine.events["yes_please"].trigger(frame, Turn(made(), set()))
+    assert frame.state == "hanging_up"
 
 
 def test_nothing_can_jump_to_a_state():
