@@ -88,6 +88,11 @@ class Control:
                 watcher.put_nowait(None)
             self._at.unlink(missing_ok=True)
 
+    @property
+    def watchers(self) -> int:
+        """How many watch."""
+        return len(self._watchers)
+
     def happened(self, driver: Driver, what: Event | Action) -> None:
         """Something happened in a call; tell those who watch."""
         if not self._watchers:

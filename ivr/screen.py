@@ -3,7 +3,8 @@
 Rules this module keeps:
 
 - What is shown of a call comes from the service's own `watch` stream, with the real times.
-- Where the service is out of reach (another machine) nothing is made up.
+- Where the service is out of reach (another machine) nothing is made up. One that was there and
+  has gone is looked for until it is back.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from typing import Any
 from rich.console import Console
 
 from ivr import control
+
+AGAIN = 1.0
+"""Seconds after which a service that has gone is looked for again."""
 
 
 class Screen:
@@ -39,8 +43,12 @@ class Screen:
 
 
 @contextlib.asynccontextmanager
-async def watched(socket: Path, show: Callable[[Mapping[str, Any]], None]) -> AsyncIterator[bool]:
-    """Give everything that the service does in calls to `show`; False if it cannot be watched."""
+async def watched(
+    socket: Path, show: Callable[[Mapping[str, Any]], None], *, again: float = AGAIN
+) -> AsyncIterator[bool]:
+    """Give everything that the service does in calls to `show`, also after it was started anew;
+    False if there is none to be watched. A service that has gone is looked for every `again`
+    seconds."""
     events = control.ask(socket, {"ask": "watch"})
     try:
         await anext(events)  # says that it watches
@@ -49,8 +57,14 @@ async def watched(socket: Path, show: Callable[[Mapping[str, Any]], None]) -> As
         return
 
     async def follow() -> None:
-        async for event in events:
-            show(event)
+        seen = events
+        while True:
+            with contextlib.suppress(control.NoService, OSError, ValueError):
+                async for event in seen:
+                    if event["what"] != "watching":
+                        show(event)
+            await asyncio.sleep(again)
+            seen = control.ask(socket, {"ask": "watch"})
 
     following = asyncio.create_task(follow())
     try:
