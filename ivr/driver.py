@@ -5,12 +5,9 @@ Rules this module keeps:
 - Everything that happens is an event in one inbox; events due at the same instant are taken in
   the order of `ivr.events.precedence`. Each is journalled, then its actions are journalled, then
   they are carried out.
-- What leaves the call (a message kept, a promise, a phone rung) is done only after the journal
-  is committed.
 - A feature code pressed in a conversation opens a second session on the caller's channel. The
   newest has the caller's ear; the one below waits in its conversation until the newest resumes.
-- Timers, lookups and keeping run beside the caller's channel and answer with events. What was to
-  be kept is kept, also if the caller hangs up that very moment.
+- Timers run beside the caller's channel and answer with events, as do errands (`ivr.errands`).
 - An error of ours never leaves a caller in silence: the session is closed without the mark that
   says the call was finished, and the dialplan takes over with its apology. The call's record says
   what went wrong.
@@ -21,10 +18,9 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 import structlog
 
@@ -33,19 +29,15 @@ from ivr.agi import Session
 from ivr.call import Call, step
 from ivr.channel import Channel, Part, Taken
 from ivr.clock import Timer
+from ivr.errands import Errands
 from ivr.events import (
-    AgentFailed,
     EndAsked,
     Event,
     FeatureAsked,
     HungUp,
-    LookupFailed,
     Offered,
     Reached,
-    Stored,
-    StoreFailed,
     Summoned,
-    Surveyed,
     TimerFired,
     Voice,
     precedence,
@@ -55,9 +47,6 @@ from ivr.house import House, Library, People
 from ivr.journal import Entry
 from ivr.replay import Fold
 from ivr.store import StorageFailed
-
-SURVEY = 5.0
-"""Seconds after which a caller is told that nobody is there, if the database does not say."""
 
 log = structlog.get_logger("call")
 
@@ -92,8 +81,7 @@ class Driver:
         self._arrivals = 0
         self._draining = False
         self._timers: dict[int, Timer] = {}
-        self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._keeping: list[asyncio.Task[None]] = []
+        self._errands = Errands(house, self._people, line, lambda: self._fold.call, self.post)
         self._due: dict[int, float] = {}
         self._over = asyncio.Event()
         self._gone = False
@@ -157,11 +145,10 @@ class Driver:
                 visit.stop()
             self._session.close()
             self._people.over(self._fold.call)
-            under_way = (speaking, over, *self._tasks.values())
-            for task in under_way:
-                if task not in self._keeping:
-                    task.cancel()
-            await asyncio.gather(*under_way, return_exceptions=True)
+            speaking.cancel()
+            over.cancel()
+            self._errands.stop()
+            await asyncio.gather(speaking, over, *self._errands.tasks, return_exceptions=True)
             for timer in self._timers.values():
                 timer.cancel()
 
@@ -178,7 +165,7 @@ class Driver:
 
     async def _finish(self, speaking: asyncio.Task[None]) -> None:
         """What is still under way when nobody listens any more: a hang-up of ours, a message."""
-        while not self._call.over and (left := [t for t in self._tasks.values() if not t.done()]):
+        while not self._call.over and (left := [t for t in self._errands.tasks if not t.done()]):
             await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
             self._drain()
         if self._failed is not None:
@@ -283,24 +270,17 @@ class Driver:
                 # it may have fired this very instant, and wait in the inbox
                 if (timer := self._timers.pop(number, None)) is not None:
                     timer.cancel()
-            case actions.LookUp(id=number):
-                self._begin(number, self._look_up(wish))
+            case actions.LookUp() | actions.Keep() | actions.Survey() | actions.RingAgent():
+                self._errands.begin(wish)
             case actions.CancelLookUp(id=number):
-                self._tasks[number].cancel()
-            case actions.Keep(id=number):
-                self._begin(number, self._keep(wish))
-                self._keeping.append(self._tasks[number])
-            case actions.Survey(id=number):
-                self._begin(number, self._survey(wish))
+                self._errands.cancel(number)
             case actions.JoinLine():
                 people.join(self._fold.call, self.line, wish, self.post)
             case actions.LeaveLine():
                 people.leave(self._fold.call, self.line, wish)
-            case actions.RingAgent(id=number):
-                self._begin(number, self._ring(wish))
             case actions.CancelRing(id=number):
-                if number in self._tasks:  # a call-back's agent was rung before its call began
-                    self._tasks[number].cancel()  # if it waits for the journal still
+                if number in self._errands:  # a call-back's agent was rung before its call began
+                    self._errands.cancel(number)  # if it waits for the journal still
                 people.cancel(self._fold.call, wish)
             case actions.Release():
                 people.release(self._fold.call, self.line, wish)
@@ -313,57 +293,6 @@ class Driver:
         self._timers.pop(number, None)
         self._due.pop(number, None)
         self.post(TimerFired(number))
-
-    def _begin(self, number: int, work: Coroutine[Any, Any, None]) -> None:
-        self._tasks[number] = asyncio.create_task(work)
-
-    async def _look_up(self, wish: actions.LookUp) -> None:
-        try:
-            event = await self._house.look_up(self._fold.call, self.line, wish)
-        except Exception as error:
-            log.exception("a lookup failed in a way of its own", lookup=wish.name)
-            event = LookupFailed(wish.id, type(error).__name__)
-        self.post(event)
-
-    async def _survey(self, wish: actions.Survey) -> None:
-        # what is found out later is no answer any more
-        limit = self.clock.call_later(SURVEY, lambda: self._unknown(wish))
-        try:
-            event: Event = await self._people.survey(self._fold.call, self.line, wish)
-        except Exception:
-            log.exception("who is there cannot be found out", department=wish.department)
-            event = Surveyed(wish.id, staffed=False)
-        finally:
-            limit.cancel()
-        self.post(event)
-
-    def _unknown(self, wish: actions.Survey) -> None:
-        log.error("who is there cannot be found out in time", department=wish.department)
-        self.post(Surveyed(wish.id, staffed=False))
-
-    async def _ring(self, wish: actions.RingAgent) -> None:
-        try:
-            await self._house.journal.committed(self._fold.call.id)
-        except StorageFailed as error:
-            log.error("nobody is rung: it cannot be journalled", why=str(error))
-            self.post(AgentFailed(wish.id, "failed"))
-        else:
-            self._people.ring(self._fold.call, self.line, wish, self.post)
-
-    async def _keep(self, wish: actions.Keep) -> None:
-        call = self._fold.call
-        with self.clock.busy("keeping"):
-            try:
-                await self._house.journal.committed(call.id)
-                kept = await self._house.desk.keep(call, self.line, wish)
-            except StorageFailed as error:
-                log.error("a message could not be kept", call=call.id, why=str(error))
-                self.post(StoreFailed(wish.id))
-            except Exception:
-                log.exception("a message could not be kept, by an error of ours", call=call.id)
-                self.post(StoreFailed(wish.id))
-            else:
-                self.post(Stored(wish.id, kept.reference, kept.promised))
 
     def _voice(self) -> None:
         self.post(Voice())

@@ -14,7 +14,7 @@ from disturbed import HOLD, MESSAGE, SILENT, House, heard, house, peer, read, st
 
 from ivr import actions, events
 from ivr.clock import Clock
-from ivr.driver import SURVEY
+from ivr.errands import SURVEY
 from ivr.hotlines import Hotlines
 from ivr.house import Nobody
 from ivr.store import StorageFailed
