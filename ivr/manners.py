@@ -47,7 +47,7 @@ SIGNS = frozenset({"hold.still_here", "transfer.still_here", "transfer.position"
 """Signs of life, which come whatever else is happening."""
 LAST_WORDS = frozenset(
     {"unclear.again", "unclear.goodbye"}
-    | {f"callback.{name}" for name in ("goodbye", "sorry", "unconfirmed", "wrong")}
+    | {f"callback.{name}" for name in ("goodbye", "rate", "sorry", "unconfirmed", "wrong")}
 )
 """Prompts after which the documents themselves tell us to hang up, and the goodbyes of our own
 calls."""

@@ -52,7 +52,10 @@ from ivr.transferring import MOST
 
 NOTE = "transfer_note"
 """What is kept for an agent, and is no contact."""
-ANYTHING_ELSE, RATE = "closing.anything_else", "closing.rate"
+ANYTHING_ELSE = "closing.anything_else"
+RATES = frozenset({"closing.rate", "callback.rate"})
+PARTINGS = GOODBYES | RATES | {"callback.goodbye"}
+"""What is said last to who has talked to somebody."""
 
 
 @dataclass(slots=True)
@@ -206,31 +209,29 @@ class NobodyLost(Monitor):
 @dataclass(slots=True)
 class AfterTheTalk(Monitor):
     """After a conversation too the caller is asked for anything else, and then for a rating where
-    the line asks for one, before the goodbye. A call that we made is about one thing only."""
+    the line asks for one, before the goodbye: in a call that we made, too. Whose agent was gone
+    before they had talked it over has heard that they will be called again."""
 
     clauses = ("EMS-19", "LKL-5.9", "XJCA-6.5a")
-    watches = (Reached, BridgeOver, JoinLine, HungUp, EndAsked, Say, Key, HangUp)
-    ours: bool = False
+    watches = (BridgeOver, JoinLine, HungUp, EndAsked, Say, Key, HangUp)
     talked: bool = False
     asked: bool = False
     nothing_more: bool = False
 
     def see(self, at: float, what: Event | Action) -> None:
         match what:
-            case Reached():
-                self.ours = True
             case BridgeOver(reason="agent"):
-                self.talked, self.asked = not self.ours, False
-            case JoinLine() | HungUp() | EndAsked():
+                self.talked, self.asked = True, False
+            case JoinLine() | HungUp() | EndAsked() | Say(prompt="callback.sorry"):
                 self.talked = self.nothing_more = False
             case Say(prompt=prompt) if prompt == ANYTHING_ELSE:
                 self.asked = True
             case Key(digit=digit) if self.talked and self.asked:
                 # who wants something else is asked again after that, by another rule
                 self.talked = self.nothing_more = digit == "2"
-            case Say(prompt=prompt) if self.talked and prompt in GOODBYES:
+            case Say(prompt=prompt) if self.talked and prompt in PARTINGS:
                 wanted = self.nothing_more and self.line.settings["rating"] == "yes"
-                kept = self.asked and (not wanted or prompt == RATE)
+                kept = self.asked and (not wanted or prompt in RATES)
                 said = f"'{prompt}' after the conversation"
                 self.mark(kept, at, f"{said}; anything else asked: {self.asked}, to rate: {wanted}")
                 self.talked = self.nothing_more = False

@@ -158,6 +158,9 @@ async def test_an_agent_takes_it_the_person_says_who_they_are_and_the_two_talk(
         agent, person = one.agent.rings[-1], one.person.rings[-1]
         assert talk(agent, CALLER)
         await agent.hang_up()
+        await asyncio.sleep(1.5)
+        (nothing_else,) = person.press("2")
+        await nothing_else.done()
         await one.until(lambda: one.promise.state == "kept")
         await one.office.at_rest()
         assert person.caller == "1001"  # the line's own number

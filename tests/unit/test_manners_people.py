@@ -219,7 +219,10 @@ def test_anything_else_is_asked_after_a_conversation_too(xjca):
     assert verdicts(rule, xjca, asked, TALKED, bye) == [False]
     assert verdicts(rule, xjca, TALKED, HangUp(9)) == [False]
     assert verdicts(rule, xjca, TALKED, HungUp()) == []
-    assert verdicts(rule, xjca, Reached(6), TALKED, say("callback.goodbye"), HangUp(9)) == []
+    assert verdicts(rule, xjca, Reached(6), TALKED, say("callback.goodbye"), HangUp(9)) == [False]
+    more = say("closing.anything_else")
+    assert verdicts(rule, xjca, Reached(6), TALKED, more, say("callback.goodbye")) == [True]
+    assert verdicts(rule, xjca, Reached(6), TALKED, say("callback.sorry"), HangUp(9)) == []
 
 
 def test_a_rating_is_asked_for_after_a_conversation_where_the_line_wants_one(ems):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -11,8 +12,12 @@ import pytest
 from promised import EVERY, HELLO, PERSON, Office, office, person, who_does
 
 from ivr import promises, tables
+from ivr.actions import Action, Foreground, Keep, Note, Say
+from ivr.call import Call, step
 from ivr.clock import VirtualClock
+from ivr.events import Answered, BridgeOver, Event, Key, Reached, Recorded, Said, Stored
 from ivr.fake_phones import FakePhone
+from ivr.flow import Line
 from ivr.hotlines import Hotlines
 from ivr.promises import listed
 from ivr.store import Store
@@ -40,6 +45,10 @@ async def test_an_agent_then_the_person_who_says_who_they_are_and_they_talk(
             "callback.hello",
             "callback.hint",
             "callback.connecting",
+            "closing.anything_else",
+            "hint.anything_else",
+            "closing.anything_else",
+            "hint.anything_else",
             "callback.goodbye",
         ]
         agent = one.calls_to("801")[0]
@@ -49,6 +58,53 @@ async def test_an_agent_then_the_person_who_says_who_they_are_and_they_talk(
             ticket = of_message(connection, one.promise.message_id)
         said = [(step.what, step.text) for step in history(store, ticket)]
         assert ("callback", "connected 801") in said
+
+
+Happens = Callable[[int], Event]
+
+
+def after_the_talk(line: Line, *happens: Happens) -> tuple[list[str], list[Action]]:
+    """What a person hears from us whose talk is over, and everything that was wanted then; what
+    happens is told the id that it answers."""
+    talk: tuple[Happens, ...] = (
+        lambda _: Reached(1, (("agent", "811"), ("contact", PERSON))),
+        Answered,
+        lambda _: Key("1"),
+        Said,
+    )
+    call, at, wanted = Call(), 0, []
+    for happening in (*talk, lambda at: BridgeOver(at, "agent", 30.0), *happens):
+        call, wishes = step(line, call, happening(at))
+        asked = (one.id for one in wishes if isinstance(one, Foreground | Keep))
+        at, wanted = next(asked, at), [*wanted, *wishes]
+    return [one.prompt for one in wanted if isinstance(one, Say)][2:], wanted
+
+
+def test_who_wants_something_else_after_the_talk_leaves_it_and_the_two_have_talked(
+    lines: Hotlines,
+) -> None:
+    said, wanted = after_the_talk(
+        lines.lines["xjca"],
+        *(lambda _: Key("1"), Said, Said),
+        *(lambda at: Recorded(at, "r1", 3.0), Said, Said, lambda at: Recorded(at, "r2", 1.0)),
+        *(lambda at: Stored(at, "m1"), Said, lambda _: Key("2")),
+    )
+    assert said == [
+        *("closing.anything_else", "message.intro", "hint.record"),
+        *("contact.surname", "hint.surname", "message.kept.message"),
+        *("closing.anything_else", "callback.goodbye"),
+    ]
+    kept = next(one for one in wanted if isinstance(one, Keep))
+    assert dict(kept.values)["contact"] == PERSON
+    results = [one.value for one in wanted if isinstance(one, Note) and one.key == "result"]
+    assert results[-2:] == ["message", "connected"]
+
+
+def test_after_the_talk_it_is_rated_where_the_line_asks_for_that(lines: Hotlines) -> None:
+    rated = (lambda _: Key("2"), lambda _: Key("5"))
+    said, wanted = after_the_talk(lines.lines["ems"], *rated)
+    assert said == ["closing.anything_else", "callback.rate", "callback.goodbye"]
+    assert Note("rating", "5") in wanted
 
 
 async def test_nothing_is_said_to_another_person_and_nobody_calls_there_again(
