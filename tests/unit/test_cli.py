@@ -22,7 +22,7 @@ from ivr.events import HungUp, Key, Offered
 from ivr.hotlines import Hotlines
 from ivr.journal import Entry
 from ivr.rehearsal import offered
-from ivr.scenario_file import read_all
+from ivr.scenario_file import read
 from ivr.simulate import run
 from ivr.store import Call, Message, Version, write_rows
 
@@ -66,7 +66,7 @@ def database(tmp_path: Path, lines: Hotlines) -> str:
     """A database that holds one call, journalled by the machine itself, and one message."""
     url = f"sqlite:///{tmp_path / 'x.db'}"
     store = new(tmp_path / "x.db")
-    one = next(s for s in read_all(Path(__file__).parents[1] / "scenarios") if s.hotline == "xjca")
+    one = read(Path(__file__).parents[1] / "scenarios/xjca-agent-does-not-come-back.yaml")
     line = lines.lines["xjca"]
     outcome = run(
         one, line, lambda prompt, slots: lines.library.seconds("xjca", prompt, slots),
