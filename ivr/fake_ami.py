@@ -207,9 +207,12 @@ class AmiServer:
         """Whether the service has seen every event sent and waits for no reply."""
         if self.watched is None:
             return True
-        sent = sum(session.events_sent for session in self.sessions)
-        seen = self.watched.events_seen - self._seen_before
-        return self.watched.pending == 0 and seen >= sent
+        if self.watched.pending:
+            return False
+        sent = 0
+        for session in self.sessions:
+            sent += session.events_sent
+        return self.watched.events_seen - self._seen_before >= sent
 
 
 def _snapshot(channel: Channel) -> list[tuple[str, str]]:
