@@ -34,6 +34,8 @@ class Desk:
 
     def __call__(self, *words: str) -> tuple[int, str, str]:
         self._capsys.readouterr()
+        # the process that holds the places lives, however long the commands take
+        self.agents.beat(datetime.now(UTC))
         code = 0
         try:
             cli.main(["--database", self.url, *words])
