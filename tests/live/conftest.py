@@ -38,7 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "performs(scenario): looks at this scenario's live call")
 
 
-PEOPLE = ("people", "bridged", "ringing", "phone", "callbacks", "presence", "frozen")
+PEOPLE = ("people", "bridged", "ringing", "phone", "callbacks", "presence", "frozen", "told")
 """Modules whose tests ring our own people."""
 
 

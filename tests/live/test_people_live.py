@@ -595,6 +595,17 @@ Made by the live tests (`SANSHENG_LIVE=all`, which `make live` sets); do not edi
 both sides of a real Asterisk; what was heard is recognised in the recorded sound. After each case
 no channel, no call, no claimed agent and no place in a line was left.
 
+An agent who accepts while the caller hears a sentence of ours waits, without sound, for its end:
+the sentence is not cut. That is 2.5 s for the sign of life and 5.2 s for the longest, the caller's
+place in two figures (the lengths of the prompts; `tests/unit/test_transfer.py`). At any other
+moment the two hear each other at once, as the table says.
+
+What an agent who accepts has heard is told to other programs at the same moment (posted 0.01 s
+after it in the test), as the manager's event `SanshengNote` and as a post to the line's webhook
+with its token; a ticket whose grade alerts somebody is told at the service's next look (every
+15 s), as `SanshengTicket` and a post. `tests/live/test_told_live.py` shows both with a second
+manager account that reads class `user` only, and an address of its own.
+
 | case | the caller heard | the agents heard | record | agent afterwards | event → effect |
 |---|---|---|---|---|---|
 {rows}

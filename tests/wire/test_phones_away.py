@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
 from meeting import Caller, Office, Ring, result
 
-from ivr import actions
+from ivr import actions, events
 from ivr.hotlines import Hotlines
 from ivr.roster import listed
 
+BY_KEYS = 30.5
+"""Seconds between two signs of life without a manager, at most."""
 FIRST, SECOND = "13800000001", "13800000002"
 
 
@@ -99,3 +102,42 @@ async def test_what_is_heard_while_it_is_asked_is_newer_than_the_answer(
         await presence.ask()
         assert await state(one, "801") == "unreachable"
         assert await state(one, "802") == "ready"
+
+
+@pytest.mark.parametrize(
+    ("does", "comes_to"),
+    [(Ring(after=8.0, talks=20.0), "transferred"), (Ring("no_answer"), "waiting")],
+    ids=lambda one: getattr(one, "does", ""),
+)
+async def test_a_manager_that_goes_for_good_while_a_phone_rings_leaves_the_caller_in_good_hands(
+    office, does: Ring, comes_to: str
+) -> None:
+    """Who picks up is put through as ever; who does not is given up a moment after the ringing
+    should have ended, and the caller hears that nobody is there, and leaves contact."""
+    async with office(p801=[does]) as one:
+        one.expected = {"a phone cannot be rung"}
+        rung: list[float] = []
+        failed: list[float] = []
+
+        def happened(caller: str, what: object) -> None:
+            if isinstance(what, actions.RingAgent) and not rung:
+                rung.append(one.clock.now())
+                one.clock.call_later(2.0, goes)
+            elif isinstance(what, events.AgentFailed):
+                failed.append(one.clock.now())
+
+        def goes() -> None:
+            assert one.world.fake._server is not None
+            one.world.fake._server.close()
+            one.world.fake.ami.cut()
+
+        one.on = happened
+        one.call(Caller(FIRST))
+        await one.until_all_is_over(1)
+        assert result(one.stages[0]) == comes_to
+        assert one.longest_silence() <= BY_KEYS
+        if comes_to == "waiting":
+            line = one.world.service.hotlines.lines["xjca"]
+            assert failed[0] - rung[0] <= line.staff.transfer.ring + 5.1
+        else:
+            assert one.talks() == [(FIRST, "801")]

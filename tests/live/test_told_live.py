@@ -1,0 +1,171 @@
+"""Other programs are told by the running service what an agent has heard, and of a ticket: as an
+event of Asterisk's manager, and as a post. And a service that is told to stop while people talk and
+wait lets all of them end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conversations import in_conversation
+from faked import AmiClient
+from people import AGENT, Office, names, staffed, takes, talk
+
+from ivr import tickets
+from ivr.clock import SystemClock
+from ivr.events import Stored
+
+pytestmark = pytest.mark.live
+
+TOKEN = "LiveDeskTokenLive"
+LISTENER = """
+[listener]
+secret = listens
+read = user
+write =
+"""
+"""An account of somebody else's, who wants to hear what we tell."""
+WHO, NEXT, LATE = "13800300001", "13800300002", "13800300003"
+
+
+class Desk:
+    """Another system's address: what is posted there, and when."""
+
+    def __init__(self) -> None:
+        self.posts: list[tuple[float, str, dict[str, Any]]] = []
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        fields = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line)
+        fields = {name.lower(): value for name, value in fields.items()}
+        body = await reader.readexactly(int(fields["content-length"]))
+        self.posts.append((time.monotonic(), fields.get("authorization", ""), json.loads(body)))
+        writer.write(b"HTTP/1.1 204 X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[str]:
+        server = await asyncio.start_server(self.serve, "127.0.0.1", 0)
+        try:
+            yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hook"
+        finally:
+            server.close()
+            await server.wait_closed()
+
+
+async def until(what: str, found: Any, within: float) -> Any:
+    deadline = time.monotonic() + within
+    while not (one := found()):
+        assert time.monotonic() < deadline, what
+        await asyncio.sleep(0.02)
+    return one
+
+
+async def test_what_the_agent_heard_and_a_ticket_that_alerts_are_told_to_other_programs(
+    tmp_path: Path, figures: list[str]
+) -> None:
+    desk = Desk()
+    async with desk.listening() as address:
+
+        def change(root: Path) -> None:
+            staffed(root)
+            file = root / "flows/hotlines/xjca.yaml"
+            hook = f'webhook: {{url: "{address}", token: DESK_TOKEN}}'
+            text = file.read_text("utf-8")
+            text = text.replace("hold_limit: 5 min}", f"hold_limit: 5 min, {hook}}}")
+            text = text.replace("\ntickets:\n", f"\ntickets:\n  {hook}\n")
+            file.write_text(text, "utf-8")
+
+        environment = {"DESK_TOKEN": TOKEN}
+        async with Office(tmp_path, ("801",), change=change, environment=environment) as own:
+            own.ready("801")
+            own.desks["801"].plan = deque([takes(key=0.5)])
+            switch = own.stage.switch
+            with (switch.directory / "etc/manager.conf").open("a") as file:
+                file.write(LISTENER)
+            await asyncio.to_thread(switch.cli, "manager reload")
+            loop = asyncio.get_running_loop()
+            _, ami = await loop.create_connection(AmiClient, "127.0.0.1", switch.ports.manager)
+            ami.action("Login", Username="listener", Secret="listens")
+            call, _ = await in_conversation(own, WHO, "801")
+            accepted = await own.watch.until(WHO, "AgentAccepted")
+            row = own.stage.call_of(WHO)
+
+            def told(name: str) -> list[dict[str, str]]:
+                return [one for one in ami.events if one.get("UserEvent") == name]
+
+            (event,) = await until("no SanshengNote", lambda: told("SanshengNote"), 5)
+            ((when, bearer, note),) = await until("no post", lambda: list(desk.posts), 5)
+            assert (event["Line"], event["Call"], event["Agent"]) == ("xjca", row.id, "801")
+            assert (note["line"], note["call"], note["agent"]) == ("xjca", row.id, "801")
+            stored = [one.what for one in own.stage.entries(row) if isinstance(one.what, Stored)]
+            assert event["Reference"] == note["reference"] == stored[0].reference
+            assert note["note"]["kind"] == "person"
+            assert bearer == f"Bearer {TOKEN}"
+            assert TOKEN not in own.stage.said()
+            await call.hang_up()
+            await own.at_rest()
+
+            ticket = tickets.listed(own.stage.store)[0]
+            now = SystemClock().utc()
+            tickets.grade(own.stage.store, ticket.id, "serious", "the test", now)
+            graded = time.monotonic()
+            (event,) = await until("no SanshengTicket", lambda: told("SanshengTicket"), 40)
+            _, (posted, bearer, alert) = await until(
+                "no post of the ticket", lambda: desk.posts[1:] and desk.posts[:2], 20
+            )
+            assert event["Ticket"] == alert["ticket"] == ticket.id
+            assert bearer == f"Bearer {TOKEN}"
+            ami.transport.close()
+            figures.append(
+                f"the note: posted {when - accepted:.2f} s after it was accepted; "
+                f"a grade that alerts: {posted - graded:.1f} s"
+            )
+
+
+async def test_a_service_that_is_told_to_stop_lets_those_who_talk_and_wait_end(
+    tmp_path: Path, figures: list[str]
+) -> None:
+    async with Office(tmp_path, ("817",), change=staffed) as own:
+        own.ready("817")
+        own.desks["817"].plan = deque([takes(key=0.5)])
+        first = await own.wants(WHO)
+        await own.watch.until(WHO, "Bridge")
+        second = await own.wants(NEXT)
+        await own.watch.until(NEXT, "Say", "transfer.ask_wait")
+        await asyncio.sleep(1.0)
+        second.press("1")
+        await own.watch.until(NEXT, "JoinLine")
+        os.kill(own.stage.pid, signal.SIGTERM)
+        told = time.monotonic()
+        await until("it does not drain", lambda: own.stage.logged("draining"), 2)
+        late = await own.stage.dial(own.phone, "1001", LATE)
+        await asyncio.sleep(4.0)
+        assert talk(first, AGENT)[-1][1] > told + 3.5
+        await own.agent_of(WHO).hang_up()
+        await own.watch.until(WHO, "Say", "closing.anything_else")
+        await own.watch.until(NEXT, "Bridge")  # whoever waited is still put through
+        await asyncio.sleep(1.5)
+        assert talk(second, AGENT)[-1][1] - talk(second, AGENT)[0][0] > 0.8
+        heard = await asyncio.to_thread(own.stage.ear.recognise, late.heard)
+        assert names(heard)[0] == "maintenance.line"
+        for call in (first, second, late):
+            await call.hang_up()
+        service = own.stage._service
+        assert service is not None
+        assert await asyncio.to_thread(service.wait, 15) == 0
+        figures.append(f"drained {time.monotonic() - told:.1f} s after SIGTERM")
+        assert own.stage.call_of(WHO).record["result"] == "transferred"
+        assert own.stage.call_of(NEXT).record["result"] == "transferred"
+        assert own.held() == []
+        assert await own.channels() == 0
