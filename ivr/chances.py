@@ -209,7 +209,8 @@ def _conversation(line: Line, outside: Outside) -> Iterator[Chance]:
             yield Chance((events.FeatureAsked(BACK),))
         return
     yield _sure(events.BridgeOver(outside.bridge, "agent", 60.0))
-    yield Chance((events.BridgeOver(outside.bridge, "failed", 0.0),))
+    if not outside.begun:
+        yield Chance((events.BridgeOver(outside.bridge, "failed", 0.0),))
     if talking:
         yield from (Chance((events.FeatureAsked(name),)) for name in line.staff.features)
 

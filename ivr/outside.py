@@ -47,9 +47,10 @@ class Outside:
 
     `foreground` is what has the caller's ear: the kind of action and its id. `place` is the id of
     the waiting line it stands in, 0 if none. `bridge` is the id of a conversation that is not over,
-    0 if none; `ear` says that a feature code has given us the caller's ear meanwhile. `wished`: the
-    caller wishes for a person; `served`: has talked to one, has left contact or been asked for it,
-    was told that nothing can be kept, or ops end the call.
+    0 if none; `ear` says that a feature code has given us the caller's ear meanwhile, and `begun`
+    that one has been asked for: the two do talk. `wished`: the caller wishes for a person;
+    `served`: has talked to one, has left contact or been asked for it, was told that nothing can be
+    kept, or ops end the call.
     """
 
     foreground: tuple[str, int] = ("", 0)
@@ -62,6 +63,7 @@ class Outside:
     legs: tuple[Leg, ...] = ()
     bridge: int = 0
     ear: bool = False
+    begun: bool = False
     references: tuple[str, ...] = ()
     gone: bool = False
     ended: bool = False
@@ -87,7 +89,7 @@ class Outside:
             tuple([(names[number], name) for number, name in self.lookups]),
             tuple([(names[number], name) for number, name in self.keeps]),
             tuple([names[number] for number in self.surveys]),
-            (names.get(self.place, 0), names.get(self.bridge, 0), self.ear),
+            (names.get(self.place, 0), names.get(self.bridge, 0), self.ear, self.begun),
             tuple([(names[leg.id], leg.agent, leg.stage) for leg in self.legs]),
             (self.claims, self.references),
             (self.gone, self.ended),
@@ -180,7 +182,7 @@ class Outside:
         legs = tuple(
             replace(leg, stage="bridged") if leg.id == number else leg for leg in self.legs
         )
-        return replace(self, legs=legs, bridge=bridge, ear=False)
+        return replace(self, legs=legs, bridge=bridge, ear=False, begun=False)
 
     def _people(self, action: Action) -> Outside:
         match action:
@@ -246,7 +248,7 @@ class Outside:
             case events.FeatureAsked(feature=feature):
                 if feature == BACK:
                     return self
-                return replace(self, ear=True, foreground=("", 0), served=True)
+                return replace(self, ear=True, begun=True, foreground=("", 0), served=True)
             case events.Answer():
                 return self._answered(event)
             case _:
