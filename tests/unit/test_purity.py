@@ -14,6 +14,7 @@ CORE = (
     "events",
     "actions",
     "call",
+    "turn",
     "flow",
     "flow_compiler",
     "line_compiler",
@@ -144,7 +145,8 @@ def test_the_core_waits_for_nothing(name):
 def test_the_machine_imports_only_the_vocabulary_and_the_flows():
     assert ours("events") == set()
     assert ours("actions") == {"events"}
-    assert ours("call") <= {"actions", "activity", "events", "flow"}
+    assert ours("call") <= {"actions", "activity", "events", "flow", "turn"}
+    assert ours("turn") <= {"actions", "activity", "events", "flow", "call"}
     assert "call" not in reached("etiquette"), "the monitors do not know how the machine works"
 
 
