@@ -155,6 +155,8 @@ class OpenTurn:
     def forget(self, number: int) -> None:
         """Nothing that answers this id matters any more."""
         self.awaited.discard(number)
+        if number == self.foreground:
+            self.foreground = 0
         if number == self.leg:
             self.leg = 0
 

@@ -11,7 +11,16 @@ from ivr import etiquette, events
 from ivr.actions import HearOut, Ignored, Keep, Listen, Note, Resume, Say
 from ivr.call import canonical
 from ivr.document import BadFile
-from ivr.events import AgentGone, BridgeOver, FeatureAsked, HungUp, Stored, StoreFailed, Voice
+from ivr.events import (
+    AgentGone,
+    BridgeOver,
+    EndAsked,
+    FeatureAsked,
+    HungUp,
+    Stored,
+    StoreFailed,
+    Voice,
+)
 
 LINE = """\
 promises: {answer: 24 h}
@@ -27,8 +36,11 @@ states:
   - {name: waiting, transfer: {begin: a, next: b, sign_of_life: c, position: d}}
   - name: talking
     bridge: {ask: e, hint: f, stay: g, refused: h, lost: i, keeps: [reporter, item]}
+  - {name: keeping, keep: {kind: upset, values: [reporter]}}
   - {name: over, say: {prompt: j}}
 transitions:
+  - {trigger: end_asked, source: talking, dest: keeping}
+  - {trigger: [kept, lost], source: keeping, dest: over}
   - {trigger: accepted, source: waiting, dest: talking}
   - {trigger: [over, failed, abandoned, ended], source: talking, dest: over}
   - {trigger: [leave, too_long, nobody], source: waiting, dest: over}
@@ -201,3 +213,12 @@ def test_the_rule_wants_a_mistake_that_was_told_to_be_stored(lines):
     assert judged(lakala, *told, more) == [False]
     assert judged(lakala, *told[:2], more) == [], "nothing was told"
     assert judged(lakala, told[0], events.Key("2"), more) == []
+
+
+def test_the_end_of_a_conversation_that_was_left_to_keep_something_is_late(talk):
+    talk.tell(EndAsked())
+    assert isinstance(talk.wants[-1], Keep)
+    talk.tell(BridgeOver(talk.bridge, "agent", 60.0))
+    assert talk.wants[-1] == Ignored("late")
+    talk.stored()
+    assert talk.heard[-1] == "j"
