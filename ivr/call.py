@@ -162,6 +162,7 @@ class _Step(OpenTurn):
             role=event.role,
             open="yes" if event.open else "",
             maintenance="yes" if event.maintenance else "",
+            known="yes" if event.known else "",
             entry=self.line.numbers.get(event.number, ""),
             goodbye="closing.goodbye",
         )

@@ -13,6 +13,7 @@ Rules this module keeps:
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -25,6 +26,7 @@ from ivr.actions import Keep
 from ivr.agi import Session
 from ivr.channel import Taken
 from ivr.clock import Clock
+from ivr.directory import normal
 from ivr.flow import Line
 from ivr.hotlines import Hotlines
 from ivr.hours import parse
@@ -37,6 +39,8 @@ FAMILY = "sansheng/fallback"
 
 DIED = "the service died while this call was up"
 """What the record of such a call says."""
+KNOWN = 1.0
+"""Seconds that the database may take to say whether a caller is known, while it rings."""
 LEFT = "spool:"
 """How a recording is called that could not be taken yet. Only names of our own begin like this."""
 
@@ -103,6 +107,27 @@ class Desk:
         if died:
             log.warning("a service died while calls were up", calls=died)
         return others
+
+    async def knows(self, line: Line, caller: str, uniqueid: str) -> bool:
+        """Whether this line was told in an earlier call who rings from this number; False if the
+        database does not say so within `KNOWN` seconds: who is asked twice is served all the same.
+        Lines that ask nobody who they are need not know."""
+        number = normal(caller)
+        if line.settings.get("intake") != "yes" or not number:
+            return False
+        asking = self._clock.in_executor(self._store.contact, line.name, number)
+        asked, late = asyncio.create_task(asking), asyncio.create_task(self._clock.sleep(KNOWN))
+        try:
+            await asyncio.wait({asked, late}, return_when=asyncio.FIRST_COMPLETED)
+            if asked.done():
+                return asked.result() is not None
+            log.warning("whether a caller is known was not found out in time", line=line.name)
+        except StorageFailed as error:
+            log.warning("whether a caller is known cannot be found out", why=str(error))
+        finally:
+            asked.cancel()
+            late.cancel()
+        return False
 
     async def take(self, call: store.Call, what: str, slices: Sequence[str]) -> Taken:
         """Take a finished recording out of the spool. One that cannot be taken stays there."""

@@ -19,6 +19,7 @@ from ivr.events import Event, Summoned
 from ivr.flow import Line
 from ivr.manners import (
     AskedBeforeGoodbye,
+    AskedOnce,
     ConfirmedFirst,
     Goodbye,
     HeardOutFirst,
@@ -56,6 +57,7 @@ MONITORS: tuple[type[Monitor], ...] = (
     KeptBeforePromised,
     AskedBeforeGoodbye,
     ConfirmedFirst,
+    AskedOnce,
     NothingToTheDead,
     TransferConsent,
     Told,

@@ -36,7 +36,8 @@ class Offered(Event):
     caller's number as the network gave it, empty if withheld. `addressee` is how the
     directory says this caller is addressed ("王女士"), empty if unknown; `role` is what the
     directory says the caller is ("manager"), empty if nothing. `open` says whether people
-    are at work now. `maintenance` says that ops declared maintenance.
+    are at work now. `maintenance` says that ops declared maintenance. `known`: the line was told
+    in an earlier call who rings from this number.
     """
 
     number: str
@@ -46,6 +47,7 @@ class Offered(Event):
     role: str = ""
     open: bool = True
     maintenance: bool = False
+    known: bool = False
 
 
 @dataclass(frozen=True, slots=True)

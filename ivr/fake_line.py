@@ -137,6 +137,10 @@ class FakeLine:
         begin, end, quality = voices[-1].start, voices[-1].end, voices[-1].quality
         return Taken(f"recording-{len(voices)}", end - begin, quality)
 
+    async def knows(self, line: Line, caller: str, uniqueid: str) -> bool:
+        """Nobody has rung before."""
+        return False
+
     async def keep(self, call: store.Call, line: Line, wish: actions.Keep) -> Kept:
         """Kept until the call is over."""
         return Kept(str(wish.id))

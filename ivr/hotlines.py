@@ -39,7 +39,14 @@ class Hotlines:
     retention: Mapping[str, retention_rules.Rules]
 
     def offered(
-        self, line: Line, number: str, caller: str, rung: float, at: datetime, maintenance: bool
+        self,
+        line: Line,
+        number: str,
+        caller: str,
+        rung: float,
+        at: datetime,
+        maintenance: bool,
+        known: bool = False,
     ) -> Offered:
         """The first event of a call: what is known of the caller and of the hour."""
         person = self.directories[line.name].find(caller)
@@ -51,6 +58,7 @@ class Hotlines:
             role=person.role,
             open=self.hours[line.name].is_open(at),
             maintenance=maintenance,
+            known=known,
         )
 
 

@@ -30,7 +30,11 @@ Post = Callable[[Event], None]
 
 
 class Desk(Protocol):
-    """Who takes recordings out of the spool and keeps messages."""
+    """Who takes recordings out of the spool, keeps messages, and knows who has rung before."""
+
+    async def knows(self, line: Line, caller: str, uniqueid: str) -> bool:
+        """Whether this line was told in an earlier call who rings from this number (INF-4);
+        False if that cannot be found out at once. `uniqueid` is Asterisk's name of this call."""
 
     async def take(self, call: store.Call, what: str, slices: Sequence[str]) -> Taken: ...
     async def keep(self, call: store.Call, line: Line, wish: actions.Keep) -> Kept: ...

@@ -16,6 +16,7 @@ from ivr.actions import (
     Foreground,
     HangUp,
     JoinLine,
+    Keep,
     LookUp,
     Music,
     Note,
@@ -30,10 +31,12 @@ from ivr.events import (
     HungUp,
     Key,
     Noise,
+    Offered,
     Recorded,
     Said,
     Silence,
     Stored,
+    StoreFailed,
     Voice,
 )
 from ivr.monitor import GOODBYES, Monitor
@@ -45,6 +48,8 @@ RECORDED = frozenset({"message.no_contact", "intake.thanks", "suggestion.thanks"
 """Prompts besides `message.kept.…` that say that something has been recorded."""
 SIGNS = frozenset({"hold.still_here", "transfer.still_here", "transfer.position"})
 """Signs of life, which come whatever else is happening."""
+ANSWERS = ("answer.", "handling.", "query.")
+"""How the names of prompts begin that answer what the caller came for."""
 LAST_WORDS = frozenset(
     {"unclear.again", "unclear.goodbye"}
     | {f"callback.{name}" for name in ("goodbye", "rate", "sorry", "unconfirmed", "wrong")}
@@ -294,6 +299,35 @@ class ConfirmedFirst(Monitor):
             case LookUp(name=name):
                 self.mark(self.confirmed, at, f"lookup '{name}'; confirmed: {self.confirmed}")
                 self.confirmed = False
+            case _:
+                pass
+
+
+@dataclass(slots=True)
+class AskedOnce(Monitor):
+    """Who is calling is asked only of those the line does not know yet; and who agreed to be asked
+    is written down before anything is answered."""
+
+    clauses = ("INF-4",)
+    watches = (Offered, Say, Keep, Stored, StoreFailed)
+    known: bool = False
+    asked: bool = False
+    keeping: int = 0
+
+    def see(self, at: float, what: Event | Action) -> None:
+        match what:
+            case Offered(known=known, addressee=addressee):
+                self.known = known or bool(addressee)
+            case Say(prompt="intake.consent"):
+                self.mark(not self.known, at, f"asked who is calling; known before: {self.known}")
+            case Say(prompt="intake.name"):
+                self.asked = True
+            case Keep(id=number, kind="caller"):
+                self.keeping = number
+            case Stored(id=number) | StoreFailed(id=number) if number == self.keeping:
+                self.asked = False
+            case Say(prompt=prompt) if self.asked and prompt.startswith(ANSWERS):
+                self.mark(False, at, f"'{prompt}' before it was stored who is calling")
             case _:
                 pass
 

@@ -77,7 +77,9 @@ def offered(scenario: Scenario, hotlines: Hotlines) -> Offered:
     line, number = line_of(scenario, hotlines)
     world = scenario.world
     at = begins_at(scenario, line)
-    return hotlines.offered(line, number, world.caller, world.rung, at, world.maintenance)
+    return hotlines.offered(
+        line, number, world.caller, world.rung, at, world.maintenance, world.known
+    )
 
 
 def rehearse(scenario: Scenario, hotlines: Hotlines) -> Outcome:

@@ -127,7 +127,8 @@ class World:
     """What is so before the call begins.
 
     `time` is the line's local time, None if it does not matter. `rung` is how long it had rung
-    before it reached us, in seconds. `caller` is the caller's number, "" if withheld.
+    before it reached us, in seconds. `caller` is the caller's number, "" if withheld; `known` says
+    that the line was told in an earlier call who that is.
 
     `agents` says per phone what its owner does at successive rings, the last for ever. These
     people are ready when the call begins, all others are not at work. `ahead` callers wait in the
@@ -138,6 +139,7 @@ class World:
     time: datetime | None = None
     rung: float = 0.0
     caller: str = ""
+    known: bool = False
     lookup: LookupWorld | None = None
     store_fails: bool = False
     maintenance: bool = False

@@ -41,7 +41,9 @@ OVER_WAIT = 0.5
 """Seconds from a cue to the act, where the step gives none: after a prompt, over a prompt."""
 
 _KEYS = frozenset({"scenario", "line", "number", "shows", "breaks", "levels", "world", "caller"})
-_WORLD = frozenset({"time", "rung", "caller", "lookup", "store", "maintenance", "agents", "ahead"})
+_WORLD = frozenset(
+    {"time", "rung", "caller", "known", "lookup", "store", "maintenance", "agents", "ahead"}
+)
 _ACTS = ("press", "speak", "say", "hum", "hang_up", "ops")
 
 T = TypeVar("T")
@@ -165,6 +167,7 @@ def _world(reader: _Reader, given: Map) -> World:
         time=time,
         rung=reader.take(files.seconds, given["rung"], 0.0) if "rung" in given else 0.0,
         caller=reader.text(given["caller"]) if "caller" in given else "",
+        known=reader.take(files.truth, given["known"], False) if "known" in given else False,
         lookup=_lookup(reader, given["lookup"]) if "lookup" in given else None,
         store_fails=reader.take(files.truth, store["fails"], False) if "fails" in store else False,
         maintenance=(

@@ -198,10 +198,11 @@ class Service:
         caller = "" if caller == "unknown" else caller
         uniqueid = environment.get("uniqueid", "")
         call_id = journal.call_id(self.system, uniqueid)
+        known = await self.desk.knows(line, caller, uniqueid)
         now = self.clock.utc()
         rung = self._rung(arguments, now)
         offered = self.hotlines.offered(
-            line, number, caller, rung, now, line.name in self.maintenance
+            line, number, caller, rung, now, line.name in self.maintenance, known
         )
         self.write_version(line, now)
         offered_at = now - timedelta(seconds=rung)

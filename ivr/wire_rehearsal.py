@@ -250,6 +250,11 @@ class World:
             return events.NotFound(wish.id)
         return events.Found(wish.id, world.answer)
 
+    async def knows(self, line: Line, caller: str, uniqueid: str) -> bool:
+        """As the scenario says."""
+        stage = self.stages.get(uniqueid)
+        return stage is not None and stage.scenario.world.known
+
     async def take(self, call: store.Call, what: str, slices: Sequence[str]) -> Taken:
         """A recording is as good as the last voice in it; silent, if the caller hardly spoke."""
         stage = self.stages[call.uniqueid]

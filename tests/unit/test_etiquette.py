@@ -9,7 +9,7 @@ import textwrap
 import pytest
 
 from ivr import etiquette
-from ivr.actions import Bridge, HangUp, Listen, LookUp, Music, Note, Say
+from ivr.actions import Bridge, HangUp, Keep, Listen, LookUp, Music, Note, Say
 from ivr.etiquette import marks
 from ivr.events import (
     Answered,
@@ -19,8 +19,10 @@ from ivr.events import (
     HungUp,
     Key,
     Noise,
+    Offered,
     Said,
     Stored,
+    StoreFailed,
     Voice,
 )
 
@@ -277,6 +279,24 @@ def test_a_second_number_is_confirmed_anew(ems):
     assert verdicts(etiquette.ConfirmedFirst, ems, *twice) == [True, False]
 
 
+def test_who_is_calling_is_asked_of_those_who_are_not_known(lines):
+    asked = say("intake.consent")
+    line = lines.lines["infodesk"]
+    assert verdicts(etiquette.AskedOnce, line, Offered("1007"), asked) == [True]
+    assert verdicts(etiquette.AskedOnce, line, Offered("1007", known=True), asked) == [False]
+    by_name = Offered("1007", addressee="one")
+    assert verdicts(etiquette.AskedOnce, line, by_name, asked) == [False]
+
+
+@pytest.mark.parametrize("written", [Stored(7), StoreFailed(7)])
+def test_who_is_calling_is_written_down_before_anything_is_answered(lines, written):
+    line, answer = lines.lines["infodesk"], say("answer.printer")
+    agreed = (Offered("1007"), say("intake.consent"), say("intake.name"), Keep(7, "caller"))
+    assert verdicts(etiquette.AskedOnce, line, *agreed, written, answer) == [True]
+    assert verdicts(etiquette.AskedOnce, line, *agreed, answer) == [True, False]
+    assert verdicts(etiquette.AskedOnce, line, *agreed[:2], answer) == [True]
+
+
 # ---------------------------------------------------------------- all of them
 
 
@@ -289,7 +309,7 @@ def test_every_monitor_is_tried_here():
         etiquette.Rings, etiquette.Late, etiquette.Silences, etiquette.Consent,
         etiquette.SignsOfLife, etiquette.Goodbye, etiquette.HeardOutFirst,
         etiquette.KeptBeforePromised, etiquette.AskedBeforeGoodbye, etiquette.ConfirmedFirst,
-        etiquette.NothingToTheDead,
+        etiquette.NothingToTheDead, etiquette.AskedOnce,
     }  # fmt: skip
     others = {make for make in etiquette.MONITORS if make.__module__ in APART}
     assert set(etiquette.MONITORS) - others == tried

@@ -236,6 +236,9 @@ class Office:
     async def take(self, call: Call, what: str, slices: Sequence[str]) -> Taken:
         raise AssertionError("nothing is recorded in a call-back")
 
+    async def knows(self, line: object, caller: str, uniqueid: str) -> bool:
+        return False
+
     async def keep(self, call: Call, line: object, wish: Keep) -> Kept:
         raise AssertionError("nothing is kept in a call-back")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 from migrated import new
 
-from ivr import actions, floor, messages, replay, sound, stimuli, store
+from ivr import actions, desk, floor, messages, replay, sound, stimuli, store
 from ivr.agents import Agents
 from ivr.agi import Reply
 from ivr.clock import SystemClock
@@ -144,3 +145,36 @@ async def test_what_is_left_in_the_spool_is_taken_in_also_when_the_dialplan_has_
     await office.desk.collect(NoNotes())  # type: ignore[arg-type]
     assert len(messages.listed(office.database)) == 1
     assert list(office.spool.iterdir()) == []
+
+
+async def test_who_was_registered_in_an_earlier_call_is_known_to_that_line(
+    office: Office, loaded: Hotlines
+) -> None:
+    line, other = loaded.lines["infodesk"], loaded.lines["xjca"]
+    call = replace(office.call, id="fake-1.2", uniqueid="1.2", hotline="infodesk", number="1007")
+    with office.database.write() as connection:
+        write(connection, [call])
+    assert not await office.desk.knows(line, call.caller, "1.3")
+    told = actions.Keep(1, "caller", (("surname", "a.wav"), ("contact", call.caller)))
+    await office.desk.keep(call, line, told)
+    assert await office.desk.knows(line, "+86 138 0013 8000", "1.3")
+    assert not await office.desk.knows(line, "13900000001", "1.3")
+    assert not await office.desk.knows(line, "", "1.3")
+    assert not await office.desk.knows(other, call.caller, "1.3"), "it asks nobody who they are"
+
+
+async def test_a_caller_rings_on_while_a_database_does_not_say_who_is_known(
+    office: Office, loaded: Hotlines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = loaded.lines["infodesk"]
+    monkeypatch.setattr(desk, "KNOWN", 0.05)
+    answers = threading.Event()
+    monkeypatch.setattr(office.database, "contact", lambda *_: answers.wait(20))
+    assert not await office.desk.knows(line, "13800138000", "1.3")
+    answers.set()
+    office.database.engine.dispose()
+    (office.spool.parent / "x.db").write_bytes(b"this is no database at all, whatever it was" * 99)
+    with pytest.raises(StorageFailed):
+        store.Store.contact(office.database, "infodesk", "13800138000")
+    monkeypatch.undo()
+    assert not await office.desk.knows(line, "13800138000", "1.3")
