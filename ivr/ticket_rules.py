@@ -48,7 +48,7 @@ GRADES = ("light", "serious", "very_serious")
 SUPERVISOR = "supervisor"
 """An owner that every line has."""
 
-WITHOUT = frozenset({"caller", "note"})
+WITHOUT = frozenset({"caller", "transfer_note"})
 """Kinds of what is kept that ask nobody for anything."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")

@@ -21,8 +21,11 @@ from faked import AmiClient
 from people import AGENT, Office, names, staffed, takes, talk
 
 from ivr import tickets
+from ivr.actions import Keep
 from ivr.clock import SystemClock
 from ivr.events import Stored
+from ivr.hours import parse
+from ivr.messages import keep
 
 pytestmark = pytest.mark.live
 
@@ -116,8 +119,11 @@ async def test_what_the_agent_heard_and_a_ticket_that_alerts_are_told_to_other_p
             await call.hang_up()
             await own.at_rest()
 
-            ticket = tickets.listed(own.stage.store)[0]
             now = SystemClock().utc()
+            line = own.stage.hotlines.lines["xjca"]
+            wish = Keep(99, "complaint", (("contact", WHO),), "24 h")
+            keep(own.stage.store, row, wish, parse(line.document), now, line.tickets)
+            (ticket,) = tickets.listed(own.stage.store)  # a transfer by itself is none
             tickets.grade(own.stage.store, ticket.id, "serious", "the test", now)
             graded = time.monotonic()
             (event,) = await until("no SanshengTicket", lambda: told("SanshengTicket"), 40)

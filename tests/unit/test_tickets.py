@@ -73,7 +73,7 @@ def test_the_same_wish_tried_twice_is_one_ticket(store: Store) -> None:
     assert len(all_of(store)) == 1
 
 
-@pytest.mark.parametrize("kind", ["caller", "note"])
+@pytest.mark.parametrize("kind", ["caller", "transfer_note"])
 def test_what_asks_nobody_for_anything_is_no_ticket(store: Store, kind: str) -> None:
     assert left(store, Keep(1, kind), replace(CALL, caller="")) == ""
     assert all_of(store) == []
