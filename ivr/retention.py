@@ -22,9 +22,10 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection, Row, func, or_, select, tuple_
 
-from ivr import chain, erasing
+from ivr import chain, erasing, needs
 from ivr.clock import Clock
-from ivr.erasing import Held, Trace
+from ivr.erasing import Trace
+from ivr.needs import Held
 from ivr.retention_rules import Rules, spoken
 from ivr.spool import Spool
 from ivr.store import Recording, StorageFailed, Store, for_the_sake_of
@@ -80,10 +81,10 @@ def due(store: Store, spool: Spool, hotline: str, rules: Rules, now: datetime) -
         held, names, going = Held.read(connection), set[str](), set[str]()
         for row in _old_calls(connection, hotline, rules, now):
             family = _family(connection, row.id, rules, now)
-            if erasing.needed(connection, family, spool, now, held):
+            if needs.needed(connection, family, spool, now, held):
                 found += Page(needed=1)
             elif family:
-                going |= {one.key for one in erasing.files(connection, family)}
+                going |= {one.key for one in needs.files(connection, family)}
                 names |= {one.id for one in family}
         for one in _old_recordings(connection, hotline, rules, now):
             if _is_needed(connection, one, spool, held):
@@ -112,7 +113,6 @@ def apply(
     days = rules.calls if kind == "calls" else rules.recordings
     trace = Trace(SERVICE, now, f"kept for {spoken(days)}")
     with store.write() as connection:
-        chain.lock(connection)
         work = _erase_calls if kind == "calls" else _erase_recordings
         done = work(connection, spool, hotline, rules, rows, trace)
     last = rows[-1]
@@ -128,10 +128,12 @@ def _erase_calls(
     trace: Trace,
 ) -> Page:
     done = Page()
-    families = [_family(connection, row.id, rules, trace.at) for row in rows]
-    held = erasing.held_for_good(connection, [one for family in families for one in family])
-    for family in families:
-        if erasing.needed(connection, family, spool, trace.at, held):
+    ids = {one for row in rows for one in for_the_sake_of(connection, row.id)}
+    needs.hold(connection, ids)
+    held = Held.read(connection)
+    for row in rows:
+        family = _family(connection, row.id, rules, trace.at)
+        if needs.needed(connection, family, spool, trace.at, held):
             done += Page(needed=1)
         elif family:
             done += Page(*erasing.forget(connection, family, trace))
@@ -146,6 +148,7 @@ def _erase_recordings(
     rows: Sequence[Row[Any]],
     trace: Trace,
 ) -> Page:
+    chain.lock(connection)
     held = Held.read(connection)
     free = [one for one in rows if not _is_needed(connection, one, spool, held)]
     names = select(recordings).where(recordings.c.key.in_([one.key for one in free]))
@@ -172,12 +175,13 @@ def _old_calls(
     before = now - timedelta(days=rules.calls)
     above, answered = calls.alias("above"), calls.alias("answered")
     erased = select(erasures.c.call_id)
-    back = (
-        select(attempts.c.call_id)
-        .join(promises, promises.c.id == attempts.c.promise)
+    there = (
+        select(promises.c.id, promises.c.place)
         .join(answered, answered.c.id == promises.c.call_id)
         .where(answered.c.id.not_in(erased))
+        .subquery()
     )
+    back = select(attempts.c.call_id).join(there, there.c.id == attempts.c.promise)
     query = (
         select(calls.c.id, calls.c.offered_at.label("since"))
         .outerjoin(erasures, erasures.c.call_id == calls.c.id)
@@ -189,6 +193,7 @@ def _old_calls(
             erasures.c.call_id.is_(None),
             or_(above.c.id.is_(None), above.c.id.in_(erased)),
             calls.c.id.not_in(back),
+            calls.c.leg_of.not_in(select(there.c.place)),
         )
         .order_by(calls.c.offered_at, calls.c.id)
         .limit(limit)
@@ -248,7 +253,7 @@ def _old_recordings(
 def _is_needed(connection: Connection, row: Row[Any], spool: Spool, held: Held) -> bool:
     """Whether a recording must stay: open work names it, or the call in which it was made."""
     one = Recording(**{name: getattr(row, name) for name in Recording.__slots__})
-    return erasing.recording_needed(connection, one, spool, held)
+    return needs.recording_needed(connection, one, spool, held)
 
 
 # ---------------------------------------------------------------- in the service

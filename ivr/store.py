@@ -26,6 +26,7 @@ from sqlalchemy import (
     create_engine,
     delete,
     event,
+    or_,
     select,
     union,
     update,
@@ -85,8 +86,9 @@ class Call:
     `id` comes from `ivr.journal.call_id`. `rung_ms` is how long the caller heard it ringing,
     in milliseconds. `ended_by` is caller, us or ops, empty while the call lasts. `record` is
     what the flow noted. `problem` says in words what went wrong with us, empty if nothing did.
-    `leg_of` is the id of the call for whose sake we rang one of our own phones; empty for a call
-    of a caller. `owner` is the process that has the call, written by its journal.
+    `leg_of` is the id of the call for whose sake we rang one of our own phones, or the place in a
+    line of the promise for whose sake we did; empty for a call of a caller. `owner` is the
+    process that has the call, written by its journal.
     """
 
     id: str
@@ -260,20 +262,6 @@ class Store:
             ).one_or_none()
         return None if row is None else row[0]
 
-    def erase(self, call_id: str, reason: str, at: datetime) -> int:
-        """Erase what a call's journal and row say of a person, and nothing else; whether somebody
-        still needs it is not asked here (`ivr.erasing` does both).
-
-        So it goes with all calls that were made for its sake: the legs that rang our people, and
-        the calls by which its promises were kept. Returns the number of journal rows erased.
-        Raises KeyError.
-        """
-        with self.write() as connection:
-            return sum(
-                erase_call(connection, one, reason, at)
-                for one in for_the_sake_of(connection, call_id)
-            )
-
     def close(self) -> None:
         self.engine.dispose()
 
@@ -289,7 +277,16 @@ def for_the_sake_of(connection: Connection, call_id: str) -> list[str]:
             .join(promises, promises.c.id == attempts.c.promise)
             .where(promises.c.call_id == one)
         )
-        more = connection.execute(union(legs, back)).scalars()
+        # agents are rung for a promise's place, before there is a call back: such a leg belongs to
+        # the call that is answered, and to the call back that it came to
+        placed = select(calls.c.id).join(promises, promises.c.place == calls.c.leg_of)
+        rung = placed.where(promises.c.call_id == one)
+        its_own = placed.join(attempts, attempts.c.promise == promises.c.id).where(
+            attempts.c.call_id == one,
+            calls.c.offered_at >= attempts.c.made_at,
+            or_(attempts.c.ended_at.is_(None), calls.c.offered_at <= attempts.c.ended_at),
+        )
+        more = connection.execute(union(legs, back, rung, its_own)).scalars()
         found += [name for name in more if name not in found]
     return found
 

@@ -94,6 +94,17 @@ class House:
             connection.execute(insert(tables.attempts), [attempt])
         return made
 
+    def rung(self, name: str, message: str, days: float, **more: Any) -> Call:
+        """The agent's leg of such a call. There is no call yet when it is rung: it is for the sake
+        of the promise's place in the line (`ivr.calling_back`), and knows the person's number."""
+        [place] = self.places(tables.promises.c.message_id == message)
+        return self.call(name, days, number="801", leg_of=place, **more)
+
+    def places(self, *where: Any) -> list[str]:
+        with self.store.read() as connection:
+            query = select(tables.promises.c.place).where(*where)
+            return list(connection.execute(query).scalars())
+
     def contact(self, call: Call) -> None:
         """What the line learnt of the caller in this call."""
         at = call.offered_at + timedelta(minutes=1)

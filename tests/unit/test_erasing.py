@@ -18,7 +18,7 @@ from ivr import promises, tables, tickets
 from ivr.audit import audit
 from ivr.erasing import Erased, Needed, NoCall, Trace, erase, finish, listed
 from ivr.offenders import offenders
-from ivr.store import Store
+from ivr.store import Store, erase_call, for_the_sake_of
 
 pytest_plugins = ["databases"]
 
@@ -45,7 +45,7 @@ def full(house: House) -> str:
     house.recording("b" * 32, "c1", 2, "surname")
     message = house.message(call, said)
     house.callback("back", message, 1.5)
-    house.call("back-leg", 1.5, leg_of="back")
+    house.rung("back-leg", message, 1.5)
     house.contact(call)
     other = house.call("c2", 2)
     house.message(other, house.recording("c" * 32, "c2", 2))
@@ -114,7 +114,9 @@ def test_a_second_time_says_who_did_it_first_and_changes_nothing(house: House) -
 
 def test_a_call_that_an_older_version_erased_loses_what_was_left_of_it(house: House) -> None:
     message = full(house)
-    house.store.erase("c1", "asked", NOON)
+    with house.store.write() as connection:
+        for name in for_the_sake_of(connection, "c1"):
+            erase_call(connection, name, "asked", NOON)
     old = Trace("", NOON, "asked")
     # somebody still owes the caller an answer: nothing more goes
     assert erase(house.store, house.spool, "c1", TRACE) == Erased(0, 0, old)
@@ -207,6 +209,34 @@ def test_a_leg_goes_with_its_call_and_not_before(small: House) -> None:
     small.solve(full(small))
     with pytest.raises(Needed, match="for the sake of c1, and is erased with that call"):
         erase(small.store, small.spool, "c1-leg", TRACE)
+
+
+def test_an_agent_s_leg_of_a_call_back_goes_with_the_call_that_it_answers(small: House) -> None:
+    message = full(small)
+    small.rung("in vain", message, 1.8)  # nobody was called then
+    with pytest.raises(
+        Needed, match="back-leg cannot be erased now: it was made for the sake of c1"
+    ):
+        erase(small.store, small.spool, "back-leg", TRACE)
+    small.solve(message)
+    with pytest.raises(
+        Needed, match="in vain cannot be erased now: it was made for the sake of c1"
+    ):
+        erase(small.store, small.spool, "in vain", TRACE)
+    # a call back takes the leg of its own attempt, and no other
+    assert erase(small.store, small.spool, "back", TRACE).calls == 2
+    assert small.journals() == {"c1", "c1-leg", "in vain", "c2"}
+    assert erase(small.store, small.spool, "c1", TRACE).calls == 3
+    assert small.journals() == {"c2"}
+
+
+def test_a_leg_of_an_open_promise_is_needed_also_when_its_call_is_not_known(small: House) -> None:
+    message = full(small)
+    with small.store.write() as connection:
+        of = tables.promises.c.message_id == message
+        connection.execute(update(tables.promises).where(of).values(call_id=None))
+    with pytest.raises(Needed, match="back-leg cannot be erased now: it was made to keep"):
+        erase(small.store, small.spool, "back-leg", TRACE)
 
 
 def test_a_message_that_is_still_to_be_made_keeps_its_recording(small: House) -> None:

@@ -128,11 +128,12 @@ def test_a_call_is_erased_after_its_time_with_all_made_for_its_sake(house: House
     house.call("leg", 366, leg_of="old")
     message = house.message(call, house.recording("a" * 32, "old", 366))
     house.callback("back", message, 365.5)
+    house.rung("leg of back", message, 365.5)
     house.solve(message)
     house.call("young", 364)
     house.call("orphan", 366, leg_of="a call that was never written")
     expected = due(house.store, house.spool, "ems", BOTH, NOON)
-    assert (expected.recordings, expected.calls, expected.needed) == (1, 4, 0)
+    assert (expected.recordings, expected.calls, expected.needed) == (1, 5, 0)
     look(house)
     assert house.journals() == {"young"}
     assert house.files() == set()
@@ -152,6 +153,18 @@ def test_a_call_waits_for_the_youngest_of_what_was_made_for_its_sake(small: Hous
     small.now = NOON + timedelta(days=6)
     look(small)
     assert small.journals() == set()
+
+
+def test_a_leg_of_a_call_back_is_no_orphan_while_its_promise_or_call_is_there(house: House) -> None:
+    message = house.message(house.call("open", 400))
+    house.rung("leg", message, 399)
+    young = house.message(house.call("young", 364))
+    house.rung("older than its call", young, 366)
+    house.solve(young)
+    expected = due(house.store, house.spool, "ems", BOTH, NOON)
+    assert (expected.calls, expected.needed) == (0, 1)
+    look(house)
+    assert house.journals() == {"open", "leg", "young", "older than its call"}
 
 
 def test_more_than_fits_into_one_step_goes_also_past_what_is_needed(house: House) -> None:
@@ -215,6 +228,7 @@ def test_nothing_that_is_open_is_ever_erased_and_all_else_is(
                 message = house.message(call, said, within, contact)
                 if back and promise != "none":
                     family.add(house.callback(f"back{number}", message, days).id)
+                    family.add(house.rung(f"rung{number}", message, days).id)
                 progress(house, message, ticket)
                 asked[message] = promise
                 held = ticket != CLOSED or promise not in ("none", "kept", "dropped")
