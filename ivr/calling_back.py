@@ -250,6 +250,9 @@ class Caller:
         sorry = self._service.hotlines.library.parts(one.line.name, "callback.sorry", {})
         if sorry:
             variables["SANSHENG_SORRY"] = str(sounds / sorry[0].path)
+        goodbye = self._service.hotlines.library.parts(one.line.name, "callback.goodbye", {})
+        if goodbye:
+            variables["SANSHENG_GOODBYE"] = str(sounds / goodbye[0].path)
         await self.dialler.ring(
             one.promise.contact,
             rules.through or self._carrier,
@@ -378,8 +381,8 @@ class Caller:
 
 
 def result_of(record: Any, otherwise: str) -> tuple[str, float]:
-    """What a call's record says came of the attempt, and the seconds talked."""
-    said = str(record.get("result", ""))
-    talked = str(record.get("talked", "0"))
-    result = said if said in attempts.RESULTS else otherwise
-    return result, float(talked) if talked.isdigit() else 0.0
+    """What a call's record says came of the attempt, and the seconds talked. Who has talked to us
+    was reached, whatever they left afterwards and however that ended."""
+    said, talked = str(record.get("result", "")), str(record.get("talked", ""))
+    result = attempts.CONNECTED if talked else otherwise
+    return said if said in attempts.RESULTS else result, float(talked) if talked.isdigit() else 0.0

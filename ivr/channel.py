@@ -333,7 +333,8 @@ class Channel(Door):
             self._hung_up()
             return
         await self._grace(0)
-        await self._session.command("SET VARIABLE", "SANSHENG_STAGE", "")
+        stage = "talked" if result.data == "SUCCESS" else ""
+        await self._session.command("SET VARIABLE", "SANSHENG_STAGE", stage)
         await self._detect_talking()
         if result.data == "SUCCESS":
             self._post(BridgeOver(action.id, "agent", round(talked, 3)))

@@ -14,8 +14,20 @@ from promised import EVERY, HELLO, PERSON, Office, office, person, who_does
 from ivr import promises, tables
 from ivr.actions import Action, Foreground, Keep, Note, Say
 from ivr.call import Call, step
+from ivr.calling_back import result_of
 from ivr.clock import VirtualClock
-from ivr.events import Answered, BridgeOver, Event, Key, Reached, Recorded, Said, Stored
+from ivr.events import (
+    Answered,
+    BridgeOver,
+    Event,
+    HungUp,
+    Key,
+    Reached,
+    Recorded,
+    Said,
+    Stored,
+    StoreFailed,
+)
 from ivr.fake_phones import FakePhone
 from ivr.flow import Line
 from ivr.hotlines import Hotlines
@@ -41,6 +53,7 @@ async def test_an_agent_then_the_person_who_says_who_they_are_and_they_talk(
         assert channel.uniqueid == attempt.channel_id
         assert channel.caller == "1001"  # the line's own number, and no other
         assert attempt.result == "connected"
+        assert channel.variables["SANSHENG_STAGE"] == "talked", "the dialplan is not to be sorry"
         assert heard(one) == [
             "callback.hello",
             "callback.hint",
@@ -98,6 +111,37 @@ def test_who_wants_something_else_after_the_talk_leaves_it_and_the_two_have_talk
     assert dict(kept.values)["contact"] == PERSON
     results = [one.value for one in wanted if isinstance(one, Note) and one.key == "result"]
     assert results[-2:] == ["message", "connected"]
+
+
+TAKEN: tuple[Happens, ...] = (
+    *(lambda _: Key("1"), Said, Said),
+    *(lambda at: Recorded(at, "r1", 3.0), Said, Said, lambda at: Recorded(at, "r2", 1.0)),
+)
+"""Something else was left, and is being kept."""
+GONE: tuple[Happens, ...] = (lambda _: HungUp(),)
+
+
+@pytest.mark.parametrize(
+    "happens",
+    [
+        (*TAKEN, lambda at: Stored(at, "m1"), *GONE),
+        (*TAKEN, *GONE, lambda at: Stored(at, "m1")),
+        (*TAKEN, lambda at: StoreFailed(at), *GONE),
+        GONE,
+    ],
+    ids=["as it is said to be kept", "while it is being kept", "when it was lost", "at once"],
+)
+def test_whoever_has_talked_was_reached_however_the_call_ends_afterwards(
+    lines: Hotlines, happens: tuple[Happens, ...]
+) -> None:
+    _, wanted = after_the_talk(lines.lines["xjca"], *happens)
+    record = {one.key: one.value for one in wanted if isinstance(one, Note)}
+    assert result_of(record, "failed") == ("connected", 30.0)
+
+
+def test_who_has_not_talked_was_not_reached() -> None:
+    assert result_of({"result": "no_agent", "talked": "9"}, "failed") == ("no_agent", 9.0)
+    assert result_of({"result": "confirmed"}, "failed") == ("failed", 0.0)
 
 
 def test_after_the_talk_it_is_rated_where_the_line_asks_for_that(lines: Hotlines) -> None:
