@@ -212,6 +212,7 @@ class Bridge(Activity):
 
     def _kept(self, turn: Turn, memory: BridgeMemory, event: Stored | StoreFailed) -> BridgeMemory:
         said = self.lost
+        turn.set("reporter", "")  # what the caller says later is the caller's own
         if isinstance(event, Stored):
             feature = turn.staff.features[memory.keeping]
             turn.set(f"kept_{feature.keeps}", "yes")

@@ -82,6 +82,7 @@ def test_a_report_is_stored_with_the_number_before_the_caller_hears_of_it(talk):
     talk.stored()
     assert talk.heard == [SAID]
     assert Note("upset", "kept") in talk.wants
+    assert talk.call.slot("reporter") == "", "what the caller says later is the caller's own"
     assert isinstance(talk.said().wants[-1], Resume)
 
 
