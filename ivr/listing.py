@@ -32,6 +32,8 @@ from ivr.store import Message, StorageFailed, Store
 Row = dict[str, Any]
 
 
+SECONDS = "%m-%d %H:%M:%S"
+"""As log lines have it."""
 WITHHELD = "withheld"
 """How a table shows a caller without a number."""
 MADE = frozenset({"alembic_version", "calls", "journal"})
@@ -160,7 +162,7 @@ def calls_brief(rows: Sequence[Row]) -> list[Row]:
     return [
         {
             "call": row["call"],
-            "at": moment(row["offered_at"]),
+            "at": moment(row["offered_at"], SECONDS),
             "line": row["line"],
             "caller": row["caller"] or WITHHELD,
             "ended by": row["ended_by"] or "(is up)",
@@ -220,10 +222,10 @@ def left_masked(rows: Sequence[Row]) -> list[Row]:
             "message": row["message"],
             "line": row["line"],
             "kind": row["kind"],
-            "due": moment(row["due_at"]),
+            "due": moment(row["due_at"], SECONDS),
             "contact": mask(row["contact"] or row["caller"]),
             "state": row["state"],
-            "at": moment(row["created_at"]),
+            "at": moment(row["created_at"], SECONDS),
             "seconds": round(row["seconds"], 1),
             "quality": row["quality"],
         }
