@@ -47,12 +47,14 @@ def erase(
         done = erasing.erase(store, _spool(store), call, trace)
     except (erasing.NoCall, erasing.Needed) as error:
         raise Refused(str(error)) from error
-    except OSError as error:
+    except erasing.NotGone as error:
         err.print(
-            f"{call} is erased, but not all files of its recordings: {error.strerror or error}; "
+            f"{call} is erased, but not all files of its recordings: {error}; "
             "the service tries again within the hour, or give this command again"
         )
         raise typer.Exit(1) from error
+    except OSError as error:
+        raise Refused(f"nothing of {call} is erased: {error.strerror or error}") from error
     more = f"{count(done.calls, 'call')} and {count(done.recordings, 'recording')}"
     if done.before is None:
         _said(f"{call} is erased: {more} are gone for good")
@@ -61,6 +63,8 @@ def erase(
     _said(f"{call} was erased already, by {who}, {at}: {done.before.reason}")
     if done.calls or done.recordings:
         _said(f"what was left of it is gone now, too: {more}")
+    if done.why:
+        _said(f"what is left of it stays, it is needed: {'; '.join(done.why)}")
 
 
 def erasures(line: LineOption = None, limit: Limit = 100, as_json: Json = False) -> None:

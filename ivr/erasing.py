@@ -25,6 +25,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, select, update
 
+from ivr.actions import Keep
+from ivr.codec import decode
 from ivr.directory import normal
 from ivr.needs import SETTLED, Held, hold, needed, recordings_of
 from ivr.spool import Spool
@@ -35,10 +37,15 @@ from ivr.tables import (
     contacts,
     erased_recordings,
     erasures,
+    journal,
     messages,
     promises,
     recordings,
 )
+
+
+class NotGone(OSError):
+    """What was to be erased is erased, but for some files; the message names them."""
 
 
 class NoCall(Exception):
@@ -66,15 +73,20 @@ class Erased:
     calls: int
     recordings: int
     before: Trace | None = None
+    why: tuple[str, ...] = ()
+    """What needs what is left of one that was erased before."""
 
 
 def erase(store: Store, spool: Spool, call_id: str, trace: Trace) -> Erased:
     """Erase a call and all that was made for its sake: journals, numbers, what its messages and
     promises say of a person, what the line learnt of the caller in it, and its recordings.
 
-    One that was erased before stays so; only what is left of it, if anything, goes now. Raises
-    NoCall, Needed, OSError (a file that cannot be deleted: `finish` tries it again),
-    StorageFailed.
+    One that was erased before stays so; only what is left of it goes now, unless somebody needs
+    it (`why`). Raises NoCall, Needed, NotGone (the service's `finish` tries such files again),
+    StorageFailed, OSError (the spool cannot be read: nothing is erased).
+
+    This is for commands: their folder may be another than the one that was recorded into, so a
+    file that is not there is not said to be gone.
     """
     with store.write() as connection:
         hold(connection, for_the_sake_of(connection, call_id))
@@ -88,8 +100,9 @@ def erase(store: Store, spool: Spool, call_id: str, trace: Trace) -> Erased:
         if why and before is None:
             raise Needed(f"{call_id} cannot be erased now: {'; '.join(why)}")
         done = (0, 0) if why else forget(connection, rows, trace)
-    finish(store, spool)
-    return Erased(*done, before)
+        keys = [one.key for one in recordings_of(connection, family)]
+    _finish(spool, _to_go(store, keys), certain=False)
+    return Erased(*done, before, tuple(why))
 
 
 def _before(connection: Connection, call_id: str) -> Trace | None:
@@ -126,8 +139,8 @@ def forget(connection: Connection, rows: Sequence[Row[Any]], trace: Trace) -> tu
         connection.execute(select(erasures.c.call_id).where(erasures.c.call_id.in_(ids))).scalars()
     )
     for row in rows:
+        _forget_caller(connection, row)  # first: the journal knows what they keyed
         if row.id not in known:
-            _forget_caller(connection, row)
             erase_call(connection, row.id, trace.reason, trace.at, trace.who)
     theirs = [(one, rows[0].hotline) for one in recordings_of(connection, ids)]
     _forget_work(connection, ids)
@@ -135,14 +148,29 @@ def forget(connection: Connection, rows: Sequence[Row[Any]], trace: Trace) -> tu
 
 
 def _forget_caller(connection: Connection, row: Row[Any]) -> None:
-    """What the line learnt of the caller in this call, and was not told again since."""
+    """What the line learnt of the caller in this call, and was not told again since; who withholds
+    the number is known by the one that they keyed (`ivr.messages`)."""
+    number = normal(row.caller)
     connection.execute(
         delete(contacts).where(
             contacts.c.hotline == row.hotline,
-            contacts.c.number == normal(row.caller),
+            contacts.c.number.in_([number] if number else _keyed(connection, row.id)),
             contacts.c.updated_at.between(row.offered_at, row.ended_at + SETTLED),
         )
     )
+
+
+def _keyed(connection: Connection, call_id: str) -> list[str]:
+    """The numbers that were keyed in a call: in its journal, or in what is left of its messages."""
+    of = (journal.c.call_id == call_id, journal.c.side == "action", journal.c.name == Keep.__name__)
+    wishes = [
+        decode("action", Keep.__name__, data)
+        for data in connection.execute(select(journal.c.data).where(*of)).scalars()
+    ]
+    keyed = [dict(one.values).get("contact", "") for one in wishes if isinstance(one, Keep)]
+    left = select(messages.c.contact).where(messages.c.call_id == call_id)
+    keyed += connection.execute(left).scalars()
+    return sorted({normal(one) for one in keyed} - {""})
 
 
 def _forget_work(connection: Connection, ids: Sequence[str]) -> None:
@@ -177,16 +205,41 @@ def drop(connection: Connection, found: Sequence[tuple[Recording, str]], trace: 
 
 def finish(store: Store, spool: Spool) -> int:
     """Delete the files of all recordings that are to go and are still there; returns how many.
-    Raises OSError, StorageFailed; calling it again goes on where it stopped."""
+    Raises NotGone once all have been tried, StorageFailed; calling it again goes on where it
+    stopped.
+
+    This is for the service: recordings were made in its own folder, so what is not there is gone.
+    """
+    return _finish(spool, _to_go(store), certain=True)
+
+
+def _to_go(store: Store, keys: Sequence[str] | None = None) -> list[Recording]:
+    """The recordings, of these or of all, that are to go and not known as gone."""
     query = (
         select(recordings)
         .join(erased_recordings, erased_recordings.c.key == recordings.c.key)
         .where(recordings.c.erased_at.is_(None))
         .order_by(recordings.c.key)
     )
+    if keys is not None:
+        query = query.where(recordings.c.key.in_(list(keys)))
     with store.read() as connection:
-        left = [Recording(**row._mapping) for row in connection.execute(query)]
-    return sum(spool.erase(one) for one in left)
+        return [Recording(**row._mapping) for row in connection.execute(query)]
+
+
+def _finish(spool: Spool, left: Sequence[Recording], *, certain: bool) -> int:
+    done, failed = 0, list[OSError]()
+    for one in left:
+        try:
+            done += spool.erase(one, certain=certain)
+        except OSError as error:
+            failed.append(error)
+    if failed:
+        first = failed[0]
+        count = "1 file" if len(failed) == 1 else f"{len(failed)} files"
+        where = f"{first.filename}: " if first.filename else ""
+        raise NotGone(f"{count} of recordings cannot be deleted: {where}{first.strerror or first}")
+    return done
 
 
 # ---------------------------------------------------------------- looking back

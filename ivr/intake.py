@@ -20,8 +20,9 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import Select, or_, select, update
 
 from ivr.chain import lock
 from ivr.directory import normal
@@ -201,19 +202,7 @@ class Intake:
 
     def _unfinished(self) -> list[str]:
         """Messages of calls that died between the recording and the keeping."""
-        left = (
-            select(recordings)
-            .join(calls, calls.c.id == recordings.c.call_id)
-            .outerjoin(messages, messages.c.call_id == calls.c.id)
-            .where(
-                recordings.c.what == "message",
-                recordings.c.reference.is_not(None),
-                recordings.c.quality != "",
-                recordings.c.created_at < self._spool.utc() - LATE,
-                or_(calls.c.ended_at.is_(None), calls.c.problem != "", calls.c.ended_by == "ops"),
-                messages.c.id.is_(None),
-            )
-        )
+        left = unfinished().where(recordings.c.created_at < self._spool.utc() - LATE)
         with self._spool.store.read() as connection:
             rows = [Recording(**row._mapping) for row in connection.execute(left)]
         return [made for row in rows for made in self._message(row)]
@@ -233,6 +222,34 @@ class Intake:
         for message in left:
             with self._spool.store.write() as connection:
                 open_(connection, message, self._terms(message.hotline), self._spool.utc())
+
+
+def unfinished() -> Select[Any]:
+    """The finished recordings of which a message is still to be made, once they are LATE: those of
+    calls that died, or still stand as up, before they left one. What another message has is none
+    of them."""
+    has = messages.alias("has")
+    return (
+        select(recordings)
+        .join(calls, calls.c.id == recordings.c.call_id)
+        .outerjoin(messages, messages.c.call_id == calls.c.id)
+        .where(
+            recordings.c.what == "message",
+            recordings.c.reference.is_not(None),
+            recordings.c.quality != "",
+            recordings.c.erased_at.is_(None),
+            or_(calls.c.ended_at.is_(None), calls.c.problem != "", calls.c.ended_by == "ops"),
+            messages.c.id.is_(None),
+            ~select(has.c.id)
+            .where(
+                or_(
+                    has.c.recording == recordings.c.reference,
+                    has.c.surname_recording == recordings.c.reference,
+                )
+            )
+            .exists(),
+        )
+    )
 
 
 def _began(note: Mapping[str, str]) -> datetime:

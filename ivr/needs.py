@@ -20,6 +20,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, and_, or_, select
 
 from ivr import chain
+from ivr.intake import unfinished
 from ivr.promises import KEPT
 from ivr.spool import Spool
 from ivr.store import Recording
@@ -137,7 +138,14 @@ def needed(
         *(held.recordings.get(one.reference or "", set()) for one in theirs),
     )
     why += sorted(works, reverse=True)  # tickets first: most else waits for them
-    why += [f"recording {one.key} is still being taken in" for one in _coming(theirs, spool)]
+    absent = spool.absent()
+    coming = (
+        "is still being taken in"
+        if absent is None
+        else f"may still lie in the spool, and there is no folder {absent}: "
+        "set SANSHENG_SERVICE_SPOOL or SANSHENG_SPOOL as the service has it"
+    )
+    why += [f"recording {one.key} {coming}" for one in _coming(theirs, spool)]
     if _unfinished(connection, ids):
         why.append("a message of it is taken in by the service, within 15 minutes of its beginning")
     return why
@@ -171,24 +179,15 @@ def recording_needed(connection: Connection, one: Recording, spool: Spool, held:
 
 
 def _coming(found: Sequence[Recording], spool: Spool) -> list[Recording]:
-    """Those of which something lies in the spool."""
-    left = spool.left() if any(not one.quality for one in found) else {}
-    return [one for one in found if not one.quality and one.key in left]
+    """Those of which something lies in the spool, or may do so where we see no spool."""
+    found = [one for one in found if not one.quality]
+    if not found or spool.absent() is not None:
+        return list(found)
+    left = spool.left()
+    return [one for one in found if one.key in left]
 
 
 def _unfinished(connection: Connection, ids: Sequence[str]) -> bool:
     """Whether a message will be made of a recording of these calls (`ivr.intake`)."""
-    query = (
-        select(recordings.c.key)
-        .join(calls, calls.c.id == recordings.c.call_id)
-        .outerjoin(messages, messages.c.call_id == calls.c.id)
-        .where(
-            calls.c.id.in_(list(ids)),
-            recordings.c.what == "message",
-            recordings.c.reference.is_not(None),
-            recordings.c.erased_at.is_(None),
-            or_(calls.c.problem != "", calls.c.ended_by == "ops"),
-            messages.c.id.is_(None),
-        )
-    )
-    return connection.execute(query).first() is not None
+    left = unfinished().where(calls.c.id.in_(list(ids)), calls.c.ended_at.is_not(None))
+    return connection.execute(left).first() is not None

@@ -271,6 +271,7 @@ class Retention:
         lines: Callable[[], Mapping[str, Rules]],
     ) -> None:
         self._store, self._spool, self._clock, self._lines = store, spool, clock, lines
+        self._failed: erasing.NotGone | None = None
 
     async def run(self) -> None:
         """Look until cancelled, whatever fails meanwhile."""
@@ -284,8 +285,9 @@ class Retention:
             await self._clock.sleep(EVERY)
 
     async def look(self) -> None:
-        """One look at every line. Raises OSError, StorageFailed."""
-        await self._clock.in_executor(erasing.finish, self._store, self._spool)
+        """One look at every line, also when files of recordings cannot be deleted. Raises OSError
+        at the end, or when the spool cannot be read; StorageFailed."""
+        await self._finish()
         for hotline, rules in sorted(self._lines().items()):
             done = Page()
             for kind in KINDS:
@@ -293,6 +295,15 @@ class Retention:
             if done.calls or done.recordings:
                 told = {"calls": done.calls, "recordings": done.recordings, "needed": done.needed}
                 log.info("kept for their time, and erased", line=hotline, **told)
+        if self._failed is not None:
+            raise self._failed
+
+    async def _finish(self) -> None:
+        self._failed = None  # all that is left is tried
+        try:
+            await self._clock.in_executor(erasing.finish, self._store, self._spool)
+        except erasing.NotGone as error:
+            self._failed = error
 
     async def _all(self, hotline: str, rules: Rules, kind: str) -> Page:
         done = Page()
@@ -301,7 +312,7 @@ class Retention:
             work = (self._store, self._spool, hotline, rules, now, kind, place)
             done += await self._clock.in_executor(apply, *work)
             if done.recordings:
-                await self._clock.in_executor(erasing.finish, self._store, self._spool)
+                await self._finish()
             if done.after is None:
                 return done
             await self._clock.sleep(PAUSE)

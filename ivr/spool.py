@@ -16,6 +16,7 @@ Rules this module keeps:
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
@@ -182,6 +183,10 @@ class Spool:
 
     # ---- what is left over
 
+    def absent(self) -> Path | None:
+        """The spool's folder, if there is none. Raises OSError."""
+        return None if self._spool.is_dir() else self._spool
+
     def left(self) -> dict[str, list[str]]:
         """The names in the spool, slices of one recording together and in order."""
         groups: dict[str, list[str]] = {}
@@ -198,16 +203,26 @@ class Spool:
 
     # ---- erasing
 
-    def erase(self, row: Recording) -> bool:
+    def erase(self, row: Recording, *, certain: bool = True) -> bool:
         """Delete a recording's file, for good, and then say so in its row; whether it may go is
-        decided before (`ivr.erasing`). False if the row said so already. Raises OSError,
-        StorageFailed; calling it again goes on where it stopped."""
+        decided before (`ivr.erasing`). False if the row said so already.
+
+        What is not there is gone only if it is `certain` that this folder, which must be there, is
+        the one that was recorded into: that of the service. Raises OSError, StorageFailed; calling
+        it again goes on where it stopped."""
         if row.reference is not None:
             path = self.path(row.reference)
-            for one in (path, path.with_suffix(".bin")):  # its name before it was known as broken
+            # its name before it was known as broken
+            found = [one for one in (path, path.with_suffix(".bin")) if os.path.lexists(one)]
+            if not found and not (certain and self._folder.is_dir()):
+                now = self.row(row.key)
+                if now is not None and now.erased_at is not None:
+                    return False  # the service was faster
+                what = "there is no such file: is SANSHENG_RECORDINGS what the service has?"
+                raise FileNotFoundError(errno.ENOENT, what, str(path))
+            for one in found:
                 one.unlink(missing_ok=True)
-            if self._folder.is_dir():
-                _to_disk(self._folder)
+            _to_disk(self._folder)
             self.between("erased")
         with self.store.write() as connection:
             changed = connection.execute(

@@ -14,6 +14,7 @@ from sqlalchemy import Table, insert, select
 
 from ivr import promises, tables, tickets
 from ivr.actions import Keep
+from ivr.codec import encode
 from ivr.hours import Hours
 from ivr.messages import keep
 from ivr.spool import Spool
@@ -104,6 +105,17 @@ class House:
         with self.store.read() as connection:
             query = select(tables.promises.c.place).where(*where)
             return list(connection.execute(query).scalars())
+
+    def keeps(self, call: Call, wish: Keep) -> str:
+        """What a call asked to be kept, one minute after its beginning, also in its journal."""
+        row = {
+            "call_id": call.id, "seq": 10 + wish.id, "at_ms": 60_000, "side": "action",
+            "name": "Keep", "data": encode(wish),
+        }  # fmt: skip
+        with self.store.write() as connection:
+            connection.execute(insert(tables.journal), [row])
+        at = call.offered_at + timedelta(minutes=1)
+        return keep(self.store, call, wish, HOURS, at, RULES).reference
 
     def contact(self, call: Call) -> None:
         """What the line learnt of the caller in this call."""

@@ -15,6 +15,7 @@ from house import CALLER, CONTACT, NOON, House
 from migrated import new
 
 from ivr import cli
+from ivr.store import erase_call
 
 REASON = "asked by 13655556666, in writing"
 
@@ -156,8 +157,51 @@ def test_a_file_that_cannot_be_deleted_is_told_and_ends_with_1(ops: Ops, tmp_pat
     assert "c1 is erased, but not all files of its recordings" in err
     assert "(file still there)" in " ".join(ops("erasures")[1].split())
     path.rmdir()
+    path.write_bytes(b"what was said")
     assert ops("erase", "c1", "--by", "812", "--reason", "asked")[0] == 0
     assert all(row["gone"] for row in ops.json("erasures"))
+
+
+def test_a_command_without_the_service_s_environment_says_so(
+    ops: Ops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ops.house.solve(left(ops))
+    monkeypatch.setenv("SANSHENG_RECORDINGS", str(tmp_path / "elsewhere"))
+    code, out, err = ops("erase", "c1", "--by", "812", "--reason", "asked")
+    assert (code, out) == (1, "")
+    assert "c1 is erased, but not all files of its recordings: 1 file" in err
+    assert str(tmp_path / "elsewhere") in err
+    assert "SANSHENG_RECORDINGS" in err
+    assert len(ops.house.files()) == 1
+    monkeypatch.setenv("SANSHENG_RECORDINGS", str(tmp_path / "recordings"))
+    assert ops("erase", "c1", "--by", "812", "--reason", "asked")[0] == 0
+    assert ops.house.files() == set()
+
+
+def test_what_fails_before_anything_is_erased_is_told_so(
+    ops: Ops, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ops.house.solve(left(ops))
+    ops.house.recording("d" * 32, "c1", age() + 2, reference=None, quality="")
+    monkeypatch.setenv("SANSHENG_SERVICE_SPOOL", "x" * 300)
+    code, out, err = ops("erase", "c1", "--by", "812", "--reason", "asked")
+    assert (code, out) == (2, "")
+    assert "nothing of c1 is erased: File name too long" in err
+    assert ops.house.journals() == {"c1"}
+
+
+def test_a_second_time_says_why_nothing_more_goes(ops: Ops) -> None:
+    message = left(ops)
+    with ops.house.store.write() as connection:
+        erase_call(connection, "c1", "asked", NOON, "812")
+    code, out, _ = ops("erase", "c1", "--by", "801", "--reason", "again")
+    assert code == 0
+    assert "c1 was erased already, by 812, " in out
+    assert "what is left of it stays, it is needed: ticket T1 is new (`sansheng tickets d" in out
+    assert len(ops.house.files()) == 1
+    ops.house.solve(message)
+    code, out, _ = ops("erase", "c1", "--by", "801", "--reason", "again")
+    assert "what was left of it is gone now, too: 0 calls and 1 recording" in out
 
 
 def test_what_would_go_is_told_before_anything_is_written_into_a_file(ops: Ops) -> None:

@@ -15,8 +15,10 @@ from sqlalchemy import text, update
 from sqlalchemy.exc import DBAPIError
 
 from ivr import promises, tables, tickets
+from ivr.actions import Keep
 from ivr.audit import audit
 from ivr.erasing import Erased, Needed, NoCall, Trace, erase, finish, listed
+from ivr.intake import Intake
 from ivr.offenders import offenders
 from ivr.store import Store, erase_call, for_the_sake_of
 
@@ -95,7 +97,8 @@ def test_who_erased_what_when_and_why_is_kept_and_nobody_can_change_it(house: Ho
     assert listed(house.store, "xjca") == []
     assert len(listed(house.store, "ems", limit=2)) == 2
     for table in ("erasures", "erased_recordings"):
-        for change in (f"UPDATE {table} SET who = ''", f"DELETE FROM {table}"):
+        empty = f"DELETE FROM {table}" if house.store.sqlite else f"TRUNCATE {table}"
+        for change in (f"UPDATE {table} SET who = ''", f"DELETE FROM {table}", empty):
             with (
                 pytest.raises(DBAPIError, match="append-only"),
                 house.store.engine.begin() as connection,
@@ -118,8 +121,10 @@ def test_a_call_that_an_older_version_erased_loses_what_was_left_of_it(house: Ho
         for name in for_the_sake_of(connection, "c1"):
             erase_call(connection, name, "asked", NOON)
     old = Trace("", NOON, "asked")
-    # somebody still owes the caller an answer: nothing more goes
-    assert erase(house.store, house.spool, "c1", TRACE) == Erased(0, 0, old)
+    # somebody still owes the caller an answer: nothing more goes, and why is told
+    kept = erase(house.store, house.spool, "c1", TRACE)
+    assert (kept.calls, kept.recordings, kept.before) == (0, 0, old)
+    assert kept.why[0].startswith("ticket T1 is new")
     house.solve(message)
     assert erase(house.store, house.spool, "c1", TRACE) == Erased(0, 2, old)
     assert len(house.files()) == 1
@@ -246,6 +251,19 @@ def test_a_message_that_is_still_to_be_made_keeps_its_recording(small: House) ->
         erase(small.store, small.spool, "died", TRACE)
 
 
+def test_a_recording_that_will_never_be_a_message_holds_nothing(small: House) -> None:
+    """The intake makes one of what is finished, and of what no other message has."""
+    died = {"problem": "the service died while this call was up"}
+    small.call("unfinished", 2, **died)
+    small.recording("e" * 32, "unfinished", 2, quality="")
+    small.call("told elsewhere", 2, **died)
+    said = small.recording("f" * 32, "told elsewhere", 2)
+    small.solve(small.message(small.call("other", 2), said))
+    assert Intake(small.spool).run({}).messages == ()
+    for name in ("unfinished", "told elsewhere"):
+        assert erase(small.store, small.spool, name, TRACE).calls == 1
+
+
 def test_a_recording_that_another_call_s_open_ticket_names_stays(small: House) -> None:
     said = small.recording("a" * 32, "c1", 2)
     small.call("c1", 2)
@@ -260,6 +278,30 @@ def test_what_was_said_again_in_a_later_call_is_still_known(small: House) -> Non
     erase(small.store, small.spool, "c1", TRACE)
     assert small.count(tables.contacts) == 1
     erase(small.store, small.spool, "c2", TRACE)
+    assert small.count(tables.contacts) == 0
+
+
+def test_what_was_learnt_of_who_withholds_their_number_goes_too(house: House) -> None:
+    """The line knows them by the number that they keyed."""
+    call = house.call("c1", 2, caller="")
+    wish = Keep(1, "caller", (("contact", CONTACT), ("company", "甲")))
+    assert house.keeps(call, wish) == f"ems/{CONTACT}"
+    older = house.call("c2", 3, caller="")
+    house.keeps(older, Keep(1, "caller", (("contact", "13700001111"),)))
+    assert house.count(tables.contacts) == 2
+    erase(house.store, house.spool, "c1", TRACE)
+    assert [row["number"] for row in house.rows(tables.contacts)] == ["13700001111"]
+
+
+def test_a_call_that_an_older_version_erased_is_known_by_the_number_in_its_message(
+    small: House,
+) -> None:
+    call = small.call("c1", 2, caller="")
+    small.keeps(call, Keep(1, "caller", (("contact", CONTACT),)))
+    small.solve(small.message(call))
+    with small.store.write() as connection:
+        erase_call(connection, "c1", "asked", NOON)
+    erase(small.store, small.spool, "c1", TRACE)
     assert small.count(tables.contacts) == 0
 
 

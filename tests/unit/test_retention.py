@@ -46,15 +46,16 @@ def small(sqlite_store: Store, tmp_path: Path) -> House:
 def look(house: House, rules: Rules = BOTH, line: str = "ems") -> None:
     """One look of the service at NOON."""
 
-    async def looking() -> None:
-        clock = VirtualClock(house.now)
-        one = Retention(house.store, house.spool, clock, lambda: {line: rules})
-        task = asyncio.ensure_future(one.look())
-        await clock.run(task.done)
-        clock.close()
-        task.result()
+    asyncio.run(looking(house, rules, line))
 
-    asyncio.run(looking())
+
+async def looking(house: House, rules: Rules = BOTH, line: str = "ems") -> None:
+    clock = VirtualClock(house.now)
+    one = Retention(house.store, house.spool, clock, lambda: {line: rules})
+    task = asyncio.ensure_future(one.look())
+    await clock.run(task.done)
+    clock.close()
+    task.result()
 
 
 # ---------------------------------------------------------------- what a line's file says
@@ -323,6 +324,28 @@ async def test_a_disk_that_fails_is_told_and_tried_again(small: House) -> None:
             await task
     clock.close()
     assert all(row["erased_at"] for row in small.rows(tables.recordings))
+
+
+def test_a_file_that_cannot_be_deleted_keeps_nothing_else_from_going(small: House) -> None:
+    number = 2 * retention.AT_ONCE + 3
+    for one in range(number):
+        small.call(f"c{one:02}", 400 - one / 100)
+        small.recording(f"r{one}", f"c{one:02}", 400 - one / 100)
+    [row] = [row for row in small.rows(tables.recordings) if row["key"] == "r0"]
+    path = small.home / "recordings" / row["reference"]
+    path.unlink()
+    path.mkdir()
+    for _ in range(2):  # also when it had been decided before
+        with pytest.raises(OSError, match=row["reference"]):
+            look(small)
+        assert small.journals() == set()
+        assert small.files() == {path.name}
+        if not small.ids(tables.calls, tables.calls.c.id == "later"):
+            small.call("later", 400)
+            small.recording("of later", "later", 400)
+    path.rmdir()
+    look(small)
+    assert small.files() == set()
 
 
 class Killed(BaseException):

@@ -27,6 +27,11 @@ POSTGRESQL_GUARDS = (
     FOR EACH ROW EXECUTE FUNCTION erasure_guard()"""
         for table in TABLES
     ),
+    *(
+        f"""CREATE TRIGGER {table}_are_never_emptied BEFORE TRUNCATE ON {table}
+    FOR EACH STATEMENT EXECUTE FUNCTION erasure_guard()"""
+        for table in TABLES
+    ),
 )
 
 
