@@ -88,7 +88,8 @@ class Agents:
         """示闲: this phone may be rung. Returns the state it has now. Raises KeyError."""
         with self._changing(phone, now) as (connection, row):
             if row.call_id is not None:
-                self._set(connection, phone, after="", after_reason="", misses=0)
+                kept = row.after_reason if not row.after else ""  # that it was found meanwhile
+                self._set(connection, phone, after="", after_reason=kept, misses=0)
                 return str(row.state)
             self._set(connection, phone, misses=0)
             if row.state != READY:
@@ -112,6 +113,11 @@ class Agents:
         with self._lock, self._write() as connection:
             rows.wrapped_up(connection, now)
             return rows.reached(connection, phones, now)
+
+    def rung_in_vain(self, before: datetime) -> list[str]:
+        """See `ivr.floor.rung_in_vain`."""
+        with self._store.read() as connection:
+            return rows.rung_in_vain(connection, before)
 
     # ---------------------------------------------------------------- the waiting line
 
@@ -366,15 +372,8 @@ class Agents:
             }
             rows.change(connection, row, RINGING, "claimed", floor.now, **claim)
             self._told.pop(place.id, None)
-            yield Claim(
-                place.id,
-                holder,
-                seat.phone,
-                seat.staff_number,
-                place.hotline,
-                place.department,
-                place.ticket,
-            )
+            about = place.hotline, place.department, place.ticket
+            yield Claim(place.id, holder, seat.phone, seat.staff_number, *about)
 
     def _moved(self, connection: Connection, floor: Floor) -> Matched:
         moved: list[tuple[str, Standing]] = []

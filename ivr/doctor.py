@@ -262,19 +262,26 @@ def _manager(settings: Settings) -> Iterator[Finding]:
         fix = "start Asterisk: `make run`, or your own (its manager.conf says where it listens)"
         yield Finding("manager (AMI)", "note", what, fix)
         return
-    problem, apart = asyncio.run(_login(settings, host, port))
+    problem, apart, hears = asyncio.run(_login(settings, host, port))
     if problem:
         fix = "give the account in asterisk/manager.conf a password, and SANSHENG_MANAGER_SECRET"
         yield Finding("manager (AMI)", "note", f"{host}:{port}: {problem}; {without}", fix)
         return
     yield Finding("manager (AMI)", "fine", f"{host}:{port} takes our account")
+    if hears:
+        yield Finding("agents' phones", "fine", "our account hears whether they are there")
+    else:
+        what = "our account does not read class system: whether they are there is not heard"
+        fix = "give the account `read = call,system` and the eventfilter of asterisk/manager.conf"
+        yield Finding("agents' phones", "note", what, f"{fix}, then `manager reload`")
     state: State = "fine" if abs(apart) < DRIFT else "note"
     fix = "" if state == "fine" else "let both machines take their time from the same place (NTP)"
     yield Finding("clock", state, f"Asterisk's is {apart:+.2f} s from ours", fix)
 
 
-async def _login(settings: Settings, host: str, port: int) -> tuple[str, float]:
-    """Why the manager cannot be used ("" if it can), and how far its clock is ahead of ours."""
+async def _login(settings: Settings, host: str, port: int) -> tuple[str, float, bool]:
+    """Why the manager cannot be used ("" if it can), how far its clock is ahead of ours, and
+    whether we would hear of agents' phones."""
     clock = SystemClock()
     manager = Manager(
         host,
@@ -287,13 +294,14 @@ async def _login(settings: Settings, host: str, port: int) -> tuple[str, float]:
     try:
         await manager.start()
         if not manager.connected:
-            return manager.problem, 0.0
+            return manager.problem, 0.0, False
         before = clock.utc().timestamp()
         answer = await manager.action("Ping")
         middle = (before + clock.utc().timestamp()) / 2
-        return "", float(answer.get("Timestamp", middle)) - middle
+        apart = float(answer.get("Timestamp", middle)) - middle
+        return "", apart, manager.hears_system
     except (ManagerDown, ManagerRefused, ValueError) as error:
-        return str(error), 0.0
+        return str(error), 0.0, False
     finally:
         await manager.stop()
         clock.close()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 GREETING = "Asterisk Call Manager/11.0.0\r\n"
 WANTED = frozenset({"ChannelTalkingStart", "ChannelTalkingStop", "Hangup", "HangupRequest"})
 WANTED |= {"OriginateResponse", "DialBegin", "DialState", "DialEnd"}
-WANTED |= {"PeerStatus", "ContactStatus"}
+WANTED |= {"PeerStatus", "ContactStatus", "FullyBooted"}
 """The events that an account's filter lets through unless told otherwise."""
 
 LONGEST_ID = 149
@@ -36,11 +36,13 @@ Headers = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Who may log in, with what rights, and which events they see (None: all)."""
+    """Who may log in, with what rights, and which events they see (None: all); `system` is whether
+    they read that class."""
 
     secret: str
     write: frozenset[str] = frozenset({"call", "originate", "user"})
     events: frozenset[str] | None = WANTED
+    system: bool = True
 
 
 class Watched(Protocol):
@@ -123,6 +125,8 @@ class AmiSession(asyncio.Protocol):
             answer.append(("ActionID", action["ActionID"]))
         answer += [(key, value) for key, _, value in (line.partition(": ") for line in lines)]
         self.send(answer)
+        if name == "login" and response == "Success":
+            self._booted()
         if reply[-1].endswith("Authentication failed") or response == "Goodbye":
             self.close()
 
@@ -147,6 +151,14 @@ class AmiSession(asyncio.Protocol):
         self.sees = action.get("Events", "on").lower() != "off"
         self.server.logged_in(self)
         return ["Success", "Message: Authentication accepted"]
+
+    def _booted(self) -> None:
+        """Who reads class `system` is told that Asterisk is up, whatever their filter says."""
+        if self.sees and self.account is not None and self.account.system:
+            uptime = str(int(self.server.switch.clock.now()))
+            told = [("Uptime", uptime), ("LastReload", uptime), ("Status", "Fully Booted")]
+            self.events_sent += 1
+            self.send([("Event", "FullyBooted"), ("Privilege", "system,all"), *told])
 
     def _permitted(self, name: str, action: Headers, pairs: Pairs) -> list[str]:
         assert self.account is not None
@@ -188,8 +200,10 @@ class AmiServer:
         first = [("Event", name), ("Privilege", f"{group},all")]
         if self.switch.system:
             first.append(("SystemName", self.switch.system))
+        headers = list(headers)
         for session in self.sessions:
-            session.event(name, [*first, *headers])
+            if group != "system" or (session.account is not None and session.account.system):
+                session.event(name, [*first, *headers])
 
     def logged_in(self, session: AmiSession) -> None:
         if self.watched is not None:

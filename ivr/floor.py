@@ -32,6 +32,9 @@ DIED = "the service died in a talk: *81 when that is over"
 """Why an agent is busy who was talking when the process died that had put the caller through."""
 GONE = "Asterisk does not know where the phone is"
 BACK = "the phone is there again"
+NOT_REACHED = "the phone could not be reached"
+BLINK = timedelta(seconds=10)
+"""Who wraps up is not given up sooner after the phone has gone: a softphone registers anew."""
 MISSED = frozenset({"no_answer", "no_key", "dropped", "unreachable"})
 OUTCOMES = MISSED | {"free", "talked", "refused", "busy", "failed"}
 """What may have become of a claim (`ivr.actions.Release`)."""
@@ -69,7 +72,9 @@ def phone(row: Row[Any], now: datetime) -> Phone:
     """A phone as it is at this time."""
     over = row.state == WRAP_UP and row.until is not None and row.until <= now
     state, idle = (READY, row.until) if over else (row.state, row.idle_since)
-    return Phone(row.phone, state, idle, row.after, row.call_id, row.place_id)
+    # only who went away while wrapping up still has a time until when that lasts
+    blinks = row.state == UNREACHABLE and row.until is not None and now < row.since + BLINK
+    return Phone(row.phone, state, idle, row.after, row.call_id, row.place_id, blinks)
 
 
 def place(row: Row[Any]) -> Place:
@@ -116,6 +121,13 @@ def talk(connection: Connection, place: Place, now: datetime) -> float | None:
 def alive(now: datetime) -> Any:
     """The names of the processes that live."""
     return select(owners.c.name).where(owners.c.seen_at >= now - DEAD)
+
+
+def rung_in_vain(connection: Connection, before: datetime) -> list[str]:
+    """The phones that could not be reached when they were last rung, before this time."""
+    since = agents.c.reason == NOT_REACHED, agents.c.since <= before
+    query = select(agents.c.phone).where(agents.c.state == UNREACHABLE, *since)
+    return list(connection.execute(query.order_by(agents.c.phone)).scalars())
 
 
 def haunted(connection: Connection, now: datetime) -> bool:
@@ -227,8 +239,9 @@ def after(
     """The state of an agent after a claim that ended so, why, and what else changes.
 
     talked: wrapping up. Not rung after all, on the phone, refused, our own trouble: ready.
-    Unreachable: so. Missed: ready. But who missed, or was unreachable, once too often in a row is
-    busy. What the agent or ops asked for meanwhile, or a phone that has gone, comes before that.
+    Unreachable: so, unless the phone was found meanwhile. Missed: ready. But who missed, or was
+    unreachable, once too often in a row is busy. What the agent or ops asked for meanwhile, or a
+    phone that has gone, comes before that.
     """
     state, reason = READY, outcome
     values: dict[str, Any] = {"idle_since": now, "until": None}
@@ -243,8 +256,10 @@ def after(
         case "refused" | "busy":  # whoever refuses, or is on the phone, is there
             values["misses"] = 0
         case _ if outcome in MISSED:
-            if outcome == "unreachable":
-                state, reason = UNREACHABLE, "the phone could not be reached"
+            if outcome == "unreachable" and row.after_reason == BACK:
+                reason = BACK  # where it was rung it is no more; Asterisk will not say so again
+            elif outcome == "unreachable":
+                state, reason = UNREACHABLE, NOT_REACHED
             values["misses"] = row.misses + 1
             if values["misses"] >= transfer.misses:
                 times = {1: "once", 2: "twice"}.get(values["misses"], f"{values['misses']} times")
@@ -261,16 +276,17 @@ def reached(connection: Connection, phones: Mapping[str, bool], now: datetime) -
     whether that changed anything.
 
     Who was ready, or wrapping up, is unreachable while the phone is away, and afterwards what they
-    were; who is busy stays so. In a call nothing changes before its end.
+    were; who is busy stays so. In a call nothing changes before its end: until then it is noted.
     """
     changed = False
     for row in connection.execute(select(agents).where(agents.c.phone.in_(phones))).all():
         there, wraps_up = phones[row.phone], row.until is not None and row.until > now
         if row.call_id is not None:
-            if row.after != (UNREACHABLE if there else ""):
+            noted = ("", BACK) if there else (UNREACHABLE, GONE)
+            if row.after == BUSY or noted == (row.after, row.after_reason):
                 continue
-            after = {"after": "" if there else UNREACHABLE, "after_reason": "" if there else GONE}
-            connection.execute(update(agents).where(agents.c.phone == row.phone).values(**after))
+            values = dict(zip(("after", "after_reason"), noted, strict=True))
+            connection.execute(update(agents).where(agents.c.phone == row.phone).values(**values))
         elif there and row.state == UNREACHABLE:
             idle = {} if wraps_up or row.until is None else {"idle_since": row.until, "until": None}
             change(connection, row, WRAP_UP if wraps_up else READY, BACK, now, **idle)

@@ -77,6 +77,8 @@ class Manager:
         self.events_seen = 0
         self.connections = 0
         self.problem = "not started"
+        self.hears_system = False
+        """Whether our account reads class `system`: Asterisk has told it that it is up."""
         self._username = username
         self._secret = secret
         self._clock = clock
@@ -297,6 +299,8 @@ class Manager:
     # -- called by the threads of a connection
 
     def wants(self, name: str, channel: str) -> bool:
+        if name == "FullyBooted":  # at every login, whatever the account's filter
+            self.hears_system = True
         if self._events is not None and name not in self._events:
             return False
         return self._filter is None or self._filter(name, channel)

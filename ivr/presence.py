@@ -8,6 +8,10 @@ Rules this module keeps:
   What is heard meanwhile is newer than the answer.
 - A phone at a fixed address is there unless Asterisk itself finds out that it does not answer. A
   phone that this Asterisk has never heard of is left as it is: ringing it will show.
+- Who was rung in vain is asked about from time to time: a phone that registers again from the
+  address it had is not told of. If it is there it is tried once more; misses are counted.
+- Who would not be heard when they come back is not said to be away: an account that does not read
+  class `system` is told of no phone.
 - Only phones that stand in a line's file are anybody's.
 
 Serves XJCA-5k, XJCA-5l.
@@ -15,12 +19,15 @@ Serves XJCA-5k, XJCA-5l.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from ivr.manager import ManagerDown, ManagerRefused
+from ivr.store import StorageFailed
 
 if TYPE_CHECKING:
     from ivr.agents import Agents
@@ -34,6 +41,8 @@ STATES: Mapping[str, bool] = {
 PEERS: Mapping[str, bool] = {"Reachable": True, "Unreachable": False}
 FOUND = frozenset({"NonQualified", "Reachable"})
 """What Asterisk says of one address of a phone where it may be rung."""
+AGAIN = timedelta(minutes=1)
+"""How often it is asked about those who were rung in vain, and how soon after that."""
 
 log = structlog.get_logger("presence")
 
@@ -53,6 +62,7 @@ class Presence:
         self._do, self._look = do, look
         self._news: dict[str, bool] = {}  # not written down yet
         self._heard: set[str] = set()
+        self._asking = asyncio.Lock()
 
     def event(self, event: Mapping[str, str]) -> None:
         """Something that Asterisk says."""
@@ -76,14 +86,39 @@ class Presence:
         return {agent.phone for line in lines for agent in line.staff.agents.values()}
 
     async def ask(self) -> None:
-        """Ask where every phone is; to be called whenever the manager is there (again)."""
+        """Ask where every phone is; to be called whenever the manager is there (again), and when
+        the lines have been read."""
+        async with self._asking:
+            found = await self._states(self._phones())
+            bell = self._service.bell
+            deaf = bell is None or not bell.hears_system
+            if known := {phone: there for phone, there in found.items() if there or not deaf}:
+                self._write(known)
+
+    async def ask_again(self) -> None:
+        """Ask where the phones are that were rung in vain; to be called every `AGAIN`."""
+        clock = self._service.clock
+        async with self._asking:
+            try:
+                before = clock.utc() - AGAIN
+                vain = await clock.in_executor(self._agents.rung_in_vain, before)
+            except StorageFailed as why:
+                log.warning("who was rung in vain is not known; asked again soon", why=str(why))
+                return
+            found = await self._states(self._phones().intersection(vain))
+            if back := {phone: there for phone, there in found.items() if there}:
+                log.info("a phone that was not reached is tried once more", phones=sorted(back))
+                self._write(back)
+
+    async def _states(self, phones: Iterable[str]) -> dict[str, bool]:
+        """What Asterisk answers, but for phones of which it says something meanwhile."""
         bell = self._service.bell
         if bell is None or not bell.connected:
-            return
+            return {}
         self._heard.clear()
         found: dict[str, bool] = {}
         try:
-            for phone in sorted(self._phones()):
+            for phone in sorted(phones):
                 reply = await bell.action("Getvar", {"Variable": f"DEVICE_STATE(PJSIP/{phone})"})
                 there = STATES.get(reply.get("Value", ""))
                 if there is not None:
@@ -91,9 +126,8 @@ class Presence:
         except ManagerRefused as why:
             log.warning("Asterisk does not say where phones are: load func_devstate", why=str(why))
         except ManagerDown:
-            return  # it is asked again when it is back
-        if newer := {phone: there for phone, there in found.items() if phone not in self._heard}:
-            self._write(newer)
+            return {}  # it is asked again when it is back
+        return {phone: there for phone, there in found.items() if phone not in self._heard}
 
     def _write(self, phones: Mapping[str, bool]) -> None:
         self._news |= phones
@@ -101,6 +135,8 @@ class Presence:
 
         def work() -> tuple[dict[str, bool], bool]:
             news = dict(self._news)  # the newest, also if this was tried before
+            if not news:
+                return {}, False  # written down by the one before
             return news, self._agents.reached(news, now)
 
         def written(done: tuple[dict[str, bool], bool]) -> None:

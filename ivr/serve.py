@@ -24,7 +24,7 @@ from typing import Any
 import structlog
 import uvloop
 
-from ivr import control, hotlines, masters, store
+from ivr import control, hotlines, masters, presence, store
 from ivr.agents import BEAT, Agents
 from ivr.announcing import Announcer
 from ivr.back_ends import LookUps
@@ -234,8 +234,10 @@ async def _manager(
 
 
 async def _watch(manager: Manager, service: Service, people: Switchboard) -> None:
-    """Say when the manager is lost and when it is back; where phones are is asked for then."""
-    known, problem = manager.connections, ""
+    """Say when the manager is lost and when it is back; where phones are is asked for then, and
+    when Asterisk has started, and again where they were rung in vain."""
+    known, problem, hears = manager.connections, "", manager.hears_system
+    asked = service.clock.now()
     if not manager.connected:
         problem = manager.problem
         log.warning("no manager: keys only, no voices, nobody can be rung", why=problem)
@@ -249,6 +251,13 @@ async def _watch(manager: Manager, service: Service, people: Switchboard) -> Non
             log.info("the manager is there again: voices are heard")
             service.clock_offset = await _clock_offset(manager, service)
             await people.presence.ask()
+            hears = manager.hears_system
+        elif manager.hears_system != hears:
+            hears = manager.hears_system
+            await people.presence.ask()
+        if service.clock.now() - asked >= presence.AGAIN.total_seconds():
+            asked = service.clock.now()
+            await people.presence.ask_again()
 
 
 async def _clock_offset(manager: Manager, service: Service) -> float:
@@ -326,11 +335,20 @@ async def _reload(
             log.exception("not reloaded", problem=str(error))
         else:
             before = service.lookups
-            service.reload(loaded, lookups)
-            people.sync(loaded.lines)
+            await _take_over(service, people, loaded, lookups)
             log.info("reloaded", lines=sorted(loaded.lines))
     if before is not service.lookups and isinstance(before, LookUps):
         await before.close()
+
+
+async def _take_over(
+    service: Service, people: Switchboard, loaded: Hotlines, lookups: LookUps
+) -> None:
+    """New calls get these lines; who works for them is known, and where their phones are: those
+    that were nobody's have not been listened to."""
+    service.reload(loaded, lookups)
+    people.sync(loaded.lines)
+    await people.presence.ask()
 
 
 def _load(settings: Settings, calls: bool = False) -> Hotlines:

@@ -51,7 +51,7 @@ class Seat:
 class Phone:
     """A phone as it is now. `after` is the state it will have once its call is over: busy, if ops
     or the agent asked for that, or unreachable, if it has gone meanwhile. `call_id` and `place_id`
-    say for whom it is claimed."""
+    say for whom it is claimed. One that `blinks` went a moment ago, while its agent wrapped up."""
 
     phone: str
     state: str
@@ -59,10 +59,11 @@ class Phone:
     after: str = ""
     call_id: str | None = None
     place_id: str | None = None
+    blinks: bool = False
 
     @property
     def at_work(self) -> bool:
-        return self.state in AT_WORK and self.after != BUSY
+        return (self.state in AT_WORK or self.blinks) and self.after != BUSY
 
     @property
     def free(self) -> bool:

@@ -43,13 +43,16 @@ def registration(phone: Phone, user: str, sip: tuple[str, int]) -> Registration:
 
 
 def told(packets: Iterable[dict[str, str]]) -> list[str]:
-    """What is said of phones. The two events of one change come in either order."""
+    """What is said of phones, and to who logs in, that Asterisk is up. The two events of one change
+    come in either order."""
     found = []
     for one in packets:
         if one.get("Event") == "PeerStatus":
             found.append(f"{one['Peer']} {one['PeerStatus']}")
         elif one.get("Event") == "ContactStatus":
             found.append(f"{one['EndpointName']} {one['ContactStatus']}")
+        elif one.get("Event") == "FullyBooted":
+            found.append(f"{one['Event']} {one['Privilege']} {one['Status']}")
     return sorted(found)
 
 

@@ -6,6 +6,7 @@ import contextlib
 import shutil
 import socket
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -101,10 +102,12 @@ def test_where_no_asterisk_runs_the_advice_is_to_start_one(copy: Path) -> None:
     assert "password" not in finding.fix
 
 
-def test_a_manager_that_refuses_us_wants_a_password(copy: Path) -> None:
+@contextlib.contextmanager
+def manager(answer: Callable[[str, str], str]) -> Iterator[str]:
+    """A manager that answers an action and its ActionID so; its address."""
     done = threading.Event()
 
-    def refuse(listener: socket.socket) -> None:
+    def serve(listener: socket.socket) -> None:
         listener.settimeout(0.1)
         while not done.is_set():
             with contextlib.suppress(OSError):
@@ -113,20 +116,44 @@ def test_a_manager_that_refuses_us_wants_a_password(copy: Path) -> None:
                     peer.settimeout(2)
                     peer.sendall(b"Asterisk Call Manager/11.0.0\r\n")
                     while action := peer.recv(4096).decode():
+                        name = action.partition("Action: ")[2].partition("\r\n")[0]
                         number = action.partition("ActionID: ")[2].partition("\r\n")[0]
-                        answer = f"Response: Error\r\nActionID: {number}\r\n"
-                        peer.sendall(f"{answer}Message: Authentication failed\r\n\r\n".encode())
+                        peer.sendall(answer(name, number).encode())
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        at = f"127.0.0.1:{listener.getsockname()[1]}"
-        settings = doctor.settings_from(copy, "sqlite://", "127.0.0.1:4573", at, 1, {})
-        refusing = threading.Thread(target=refuse, args=(listener,))
-        refusing.start()
+        serving = threading.Thread(target=serve, args=(listener,))
+        serving.start()
         try:
-            (finding,) = doctor._manager(settings)
+            yield f"127.0.0.1:{listener.getsockname()[1]}"
         finally:
             done.set()
-            refusing.join()
+            serving.join()
+
+
+@pytest.mark.parametrize("hears", [True, False])
+def test_an_account_that_hears_of_no_phone_is_named(copy: Path, hears: bool) -> None:
+    def answer(name: str, number: str) -> str:
+        said = f"Response: Success\r\nActionID: {number}\r\nChallenge: 1\r\n\r\n"
+        booted = "Event: FullyBooted\r\nPrivilege: system,all\r\n\r\n"
+        return said + booted if hears and name.lower() == "login" else said
+
+    with manager(answer) as at:
+        settings = doctor.settings_from(copy, "sqlite://", "127.0.0.1:4573", at, 1, {})
+        findings = {finding.name: finding for finding in doctor._manager(settings)}
+    finding = findings["agents' phones"]
+    assert finding.state == ("fine" if hears else "note")
+    assert ("read = call,system" in finding.fix) is not hears
+    assert findings["manager (AMI)"].state == "fine"
+
+
+def test_a_manager_that_refuses_us_wants_a_password(copy: Path) -> None:
+    def refuse(name: str, number: str) -> str:
+        answer = f"Response: Error\r\nActionID: {number}\r\n"
+        return f"{answer}Message: Authentication failed\r\n\r\n"
+
+    with manager(refuse) as at:
+        settings = doctor.settings_from(copy, "sqlite://", "127.0.0.1:4573", at, 1, {})
+        (finding,) = doctor._manager(settings)
     assert "Authentication failed" in finding.what
     assert "password" in finding.fix
 

@@ -119,6 +119,89 @@ def test_whose_phone_is_away_when_the_talk_is_over_is_unreachable_and_then_wraps
     assert state(store, "801") == ("ready", BACK)
 
 
+@pytest.mark.parametrize("signs_in", [False, True])
+def test_a_phone_that_moves_while_its_old_address_is_rung_is_rung_again_and_that_was_a_miss(
+    one: Agents, store: Store, signs_in: bool
+) -> None:
+    join(one, "c1")
+    one.match(NOON)
+    one.reached(THERE, at(1))
+    if signs_in:
+        one.set_ready("801", "phone", at(2))
+    assert one.release("c1", "801", "unreachable", TRANSFER, at(6)) == "ready"
+    assert state(store, "801") == ("ready", BACK)
+    one.leave("c1#1")
+    join(one, "c2", 7)
+    assert rung(one.match(at(7))) == {"c2": "801"}
+    # twice in a row is once too often; who has signed in begins anew, and misses for the first time
+    one.reached(THERE, at(8))
+    assert one.release("c2", "801", "unreachable", TRANSFER, at(9)) == "busy"
+
+
+def test_what_was_heard_in_one_call_does_not_hold_for_the_next(one: Agents) -> None:
+    join(one, "c1")
+    one.match(NOON)
+    one.reached(THERE, at(1))
+    one.release("c1", "801", "refused", TRANSFER, at(2))
+    one.leave("c1#1")
+    join(one, "c2", 3)
+    one.match(at(3))
+    assert one.release("c2", "801", "unreachable", TRANSFER, at(4)) == "unreachable"
+
+
+def test_a_phone_that_moves_and_goes_in_a_call_is_away_after_it(one: Agents, store: Store) -> None:
+    join(one, "c1")
+    one.match(NOON)
+    one.reached(THERE, at(1))
+    one.reached(AWAY, at(2))
+    one.release("c1", "801", "unreachable", TRANSFER, at(3))
+    assert state(store, "801") == ("unreachable", GONE)
+
+
+def test_who_waits_is_not_told_that_nobody_is_there_when_a_phone_only_blinks_after_a_talk(
+    one: Agents,
+) -> None:
+    """A softphone registers anew while its agent, the only one, wraps up."""
+    join(one, "c1")
+    one.match(NOON)
+    one.talking("c1", at(1))
+    one.leave("c1#1")
+    join(one, "c2", 2)
+    one.match(at(2))
+    one.release("c1", "801", "talked", TRANSFER, at(5))
+    one.reached(AWAY, at(24))
+    assert one.match(at(24)).unstaffed == ()
+    assert one.survey("shop", "service", "", at(24)).staffed
+    assert one.match(at(33)).unstaffed == ()  # also when wrapping up would be over
+    one.reached(THERE, at(33.5))
+    assert rung(one.match(at(33.5))) == {"c2": "801"}
+
+
+def test_who_waits_is_told_when_the_phone_of_who_wraps_up_stays_away(one: Agents) -> None:
+    join(one, "c1")
+    one.match(NOON)
+    one.talking("c1", at(1))
+    one.leave("c1#1")
+    place = join(one, "c2", 2)
+    one.match(at(2))
+    one.release("c1", "801", "talked", TRANSFER, at(5))
+    one.reached(AWAY, at(10))
+    assert one.match(at(19.9)).unstaffed == ()
+    assert one.match(at(20)).unstaffed == (place,)
+
+
+def test_only_who_was_rung_in_vain_is_asked_about_again_and_not_at_once(one: Agents) -> None:
+    ready(one, "802")
+    one.reached({"802": False}, NOON)
+    join(one, "c1")
+    one.match(NOON)
+    one.release("c1", "801", "unreachable", TRANSFER, at(1))
+    assert one.rung_in_vain(at(0.5)) == []
+    assert one.rung_in_vain(at(1)) == ["801"]
+    one.reached(THERE, at(2))
+    assert one.rung_in_vain(at(3)) == []
+
+
 @pytest.mark.parametrize("asked", [0, 3])
 def test_who_asks_to_be_busy_in_a_call_is_busy_after_it_though_the_phone_was_away(
     one: Agents, store: Store, asked: int

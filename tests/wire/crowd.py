@@ -114,7 +114,7 @@ class Crowd:
             self.clock,
             ("127.0.0.1", await self.service.listen()),
             seconds=SOUNDS.get,
-            accounts=LAB | {"all": Account("all", EVERYTHING, None)},
+            accounts=LAB | {"all": Account("all", EVERYTHING, None, system=False)},
             phones=self.phones,
             contexts={"sansheng-agent": self.context},
             features=self.features,

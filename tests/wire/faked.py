@@ -20,7 +20,7 @@ NAMES = {
     "/s/part.1": ("number", False, True),
 }
 KEYS = "0123456789*#D"
-LAB = {"lab": Account("lab")}
+LAB = {"lab": Account("lab", system=False)}
 
 
 class FakeSide:

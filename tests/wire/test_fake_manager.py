@@ -25,7 +25,11 @@ async def ami(clock):
         clock,
         ("127.0.0.1", 1),
         seconds=SOUNDS.get,
-        accounts={"lab": Account("lab"), "all": Account("x", frozenset(), None)},
+        accounts={
+            "lab": Account("lab", system=False),
+            "all": Account("x", frozenset(), None, system=False),
+            "old": Account("y", events=frozenset()),
+        },
     )
     port = await fake.listen()
 
@@ -60,6 +64,24 @@ async def test_login_ping_and_logoff(ami, clock):
     await clock.settle()
     assert client.packets[-1]["Response"] == "Goodbye"
     assert client.closed
+
+
+async def test_who_reads_class_system_is_told_at_login_that_asterisk_is_up(ami):
+    """Whatever the filter."""
+    told = (await ami("old", "y")).packets
+    assert [packet.get("Event", packet.get("Response")) for packet in told] == [
+        "Success",
+        "FullyBooted",
+    ]
+    assert told[-1]["Privilege"] == "system,all"
+
+
+async def test_who_does_not_read_class_system_is_told_nothing_of_phones(ami, clock):
+    client = await ami("all", "x")
+    ami.fake.ami.tell("PeerStatus", "system", [("Peer", "PJSIP/801")])
+    ami.fake.ami.tell("UserEvent", "user", [])
+    await clock.settle()
+    assert [event["Event"] for event in client.events] == ["UserEvent"]
 
 
 async def test_a_wrong_secret_is_refused_and_the_connection_closed(ami):
@@ -143,7 +165,7 @@ class WithAmi(FakeSide):
         await super().ring(port)
         loop = asyncio.get_running_loop()
         _, self.client = await loop.create_connection(AmiClient, "127.0.0.1", self.ami)
-        self.fake.ami.accounts["all"] = Account("x", events=None)
+        self.fake.ami.accounts["all"] = Account("x", events=None, system=False)
         self.client.action("Login", Username=self.user, Secret=self.secret)
         self.fake.watch(self.client)
 

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 from meeting import Caller, Office, Ring, result
 
-from ivr import actions, events
+from ivr import actions, events, presence, serve
+from ivr.agents import Agents
+from ivr.back_ends import LookUps
 from ivr.hotlines import Hotlines
 from ivr.roster import listed
 
@@ -67,6 +75,105 @@ async def test_what_was_missed_while_the_manager_was_away_is_asked_for(office) -
         assert await state(one, "801") == "ready"
 
 
+@asynccontextmanager
+async def watched(one: Office) -> AsyncIterator[None]:
+    """The service watches its manager, as `sansheng serve` does."""
+    service = one.world.service
+    assert one.world.manager is not None
+    watching = asyncio.create_task(serve._watch(one.world.manager, service, one.crew.switchboard))
+    try:
+        yield
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+
+
+async def test_who_watches_the_manager_asks_where_phones_are_when_it_is_back(office) -> None:
+    async with office(p801=[Ring(talks=20.0)], p802=[]) as one, watched(one):
+        before = one.world.service.bells
+        one.world.fake.ami.cut()
+        one.world.fake.register("801", there=False)
+        await one.clock.run(lambda: one.world.service.bells > before, limit=60.0)
+        await one.clock.run_for(serve.LOOK + 0.5)
+        assert await state(one, "801") == "unreachable"
+        assert await state(one, "802") == "ready"
+
+
+async def test_an_account_that_hears_of_no_phone_takes_nobody_for_gone(office) -> None:
+    """It would never hear of their return; who is found there is taken for that."""
+    async with office(p801=[Ring()], p802=[Ring()]) as one, watched(one):
+        one.world.fake.register("802", there=False)
+        await one.clock.run_for(1.0)
+        assert await state(one, "802") == "unreachable"
+        ami = one.world.fake.ami
+        old = replace(ami.accounts["sansheng"], system=False)
+        ami.accounts["sansheng"] = old
+        one.world.manager.hears_system = False  # as in a service that has begun with this account
+        before = one.world.service.bells
+        ami.cut()
+        one.world.fake.register("801", there=False)
+        one.world.fake.register("802")
+        await one.clock.run(lambda: one.world.service.bells > before, limit=60.0)
+        await one.clock.run_for(serve.LOOK + 0.5)
+        assert await state(one, "801") == "ready"
+        assert await state(one, "802") == "ready"
+
+
+async def test_who_was_rung_in_vain_is_tried_once_more_when_asterisk_knows_the_phone(
+    office,
+) -> None:
+    """Its power failed; it is there again, registers from where it was, and nobody says so."""
+    away = Ring("unreachable")
+    async with office(p801=[away, Ring(talks=20.0)]) as one, watched(one):
+        one.call(Caller(FIRST))
+        await one.until_all_is_over(1)
+        await one.clock.run_for(2 * presence.AGAIN.total_seconds())
+        assert await state(one, "801") == "ready"
+        one.call(Caller(SECOND))
+        await one.until_all_is_over(2)
+        assert one.talks() == [(SECOND, "801")]
+
+
+async def test_who_is_tried_once_more_in_vain_is_busy_and_not_rung_again(office) -> None:
+    async with office(p801=[Ring("unreachable")]) as one, watched(one):
+        for number in range(1, 3):
+            one.call(Caller(FIRST))
+            await one.until_all_is_over(number)
+            await one.clock.run_for(2 * presence.AGAIN.total_seconds())
+        assert await state(one, "801") == "busy"
+        assert one.crew.phones["801"].rung == 2
+
+
+async def test_who_was_rung_in_vain_is_left_alone_while_asterisk_does_not_know_the_phone(
+    office,
+) -> None:
+    async with office(p801=[Ring("unreachable")]) as one, watched(one):
+        one.call(Caller(FIRST))
+        await one.clock.run(lambda: one.crew.phones["801"].rung == 1, limit=60.0)
+        one.world.fake.register("801", there=False)
+        await one.until_all_is_over(1)
+        await one.clock.run_for(3 * presence.AGAIN.total_seconds())
+        assert await state(one, "801") == "unreachable"
+
+
+async def test_news_that_come_at_once_are_written_down_at_once(office) -> None:
+    async with office(p801=[Ring()], p802=[Ring()]) as one:
+        agents = one.crew.agents
+        writes = []
+
+        def reached(phones, now):
+            writes.append(dict(phones))
+            return Agents.reached(agents, phones, now)
+
+        agents.reached = reached
+        for phone in ("801", "802"):
+            for _ in range(3):
+                one.crew.switchboard.presence._tell(phone, False)
+        await one.crew.switchboard.settled()
+        assert writes == [{"801": False, "802": False}]
+        assert await state(one, "802") == "unreachable"
+
+
 async def test_a_phone_that_was_not_reached_is_back_when_it_is_found_elsewhere(office) -> None:
     dead = Ring("unreachable")
     async with office(p801=[dead, Ring(talks=20.0)]) as one:
@@ -86,7 +193,7 @@ async def test_what_is_heard_while_it_is_asked_is_newer_than_the_answer(
     lines: Hotlines,
 ) -> None:
     async with office(p801=[Ring()], p802=[Ring()]) as one:
-        presence = one.crew.switchboard.presence
+        where = one.crew.switchboard.presence
         bell = one.world.service.bell
         assert bell is not None
         asked = bell.action
@@ -99,7 +206,7 @@ async def test_what_is_heard_while_it_is_asked_is_newer_than_the_answer(
             return reply
 
         bell.action = action
-        await presence.ask()
+        await where.ask()
         assert await state(one, "801") == "unreachable"
         assert await state(one, "802") == "ready"
 
@@ -141,3 +248,19 @@ async def test_a_manager_that_goes_for_good_while_a_phone_rings_leaves_the_calle
             assert failed[0] - rung[0] <= line.staff.transfer.ring + 5.1
         else:
             assert one.talks() == [(FIRST, "801")]
+
+
+async def test_where_phones_are_is_asked_when_the_lines_are_read_again(
+    office, lines: Hotlines, tmp_path: Path
+) -> None:
+    """A phone that was in no line's file was not listened to."""
+    async with office(p801=[Ring()]) as one:
+        service, people = one.world.service, one.crew.switchboard
+        lookups = LookUps(lines, one.clock, tmp_path)
+        service.reload(replace(lines, lines={}), lookups)
+        one.world.fake.register("801", there=False)
+        await one.clock.run_for(1.0)
+        assert await state(one, "801") == "ready"
+        await serve._take_over(service, people, lines, lookups)
+        assert await state(one, "801") == "unreachable"
+        await lookups.close()
