@@ -18,6 +18,7 @@ Serves TEL-2.5b.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,7 +27,6 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, select, update
 
 from ivr.actions import Keep
-from ivr.codec import decode
 from ivr.directory import normal
 from ivr.needs import SETTLED, Held, hold, needed, recordings_of
 from ivr.spool import Spool
@@ -163,11 +163,10 @@ def _forget_caller(connection: Connection, row: Row[Any]) -> None:
 def _keyed(connection: Connection, call_id: str) -> list[str]:
     """The numbers that were keyed in a call: in its journal, or in what is left of its messages."""
     of = (journal.c.call_id == call_id, journal.c.side == "action", journal.c.name == Keep.__name__)
-    wishes = [
-        decode("action", Keep.__name__, data)
-        for data in connection.execute(select(journal.c.data).where(*of)).scalars()
-    ]
-    keyed = [dict(one.values).get("contact", "") for one in wishes if isinstance(one, Keep)]
+    # read as plain JSON: also what another version wrote must go
+    found = connection.execute(select(journal.c.data).where(*of)).scalars()
+    wishes = [one for one in map(json.loads, found) if one.get("kind") == "caller"]
+    keyed = [dict(one.get("values", ())).get("contact", "") for one in wishes]
     left = select(messages.c.contact).where(messages.c.call_id == call_id)
     keyed += connection.execute(left).scalars()
     return sorted({normal(one) for one in keyed} - {""})

@@ -112,7 +112,7 @@ def hold(connection: Connection, ids: Collection[str]) -> None:
     change them (`ivr.promises`, `ivr.attempts`): whoever locks in another order waits for ever.
     """
     promised = select(promises.c.id).where(promises.c.call_id.in_(list(ids)))
-    connection.execute(promised.order_by(promises.c.due_at).with_for_update())
+    connection.execute(promised.order_by(promises.c.due_at, promises.c.id).with_for_update())
     chain.lock(connection)
 
 
