@@ -36,14 +36,16 @@ def hangup(call: Annotated[str, typer.Argument(help="The call's id, from `live`.
 
 
 def maintenance(
-    state: Annotated[str, typer.Argument(help="on or off")],
+    state: Annotated[str, typer.Argument(help="on or off; neither shows what is so.")] = "",
     line: Annotated[str, typer.Argument(help="A line; all if none is given.")] = "",
 ) -> None:
     """Let new calls hear the maintenance apology, or take them again (维护)."""
-    if state not in ("on", "off"):
+    if state not in ("", "on", "off"):
         raise Refused(f"'{state}' is neither on nor off")
     known_line(line or None)
-    request = {"ask": "maintenance", "on": state == "on", "lines": [line] if line else []}
+    request: dict[str, Any] = {"ask": "maintenance"}
+    if state:
+        request |= {"on": state == "on", "lines": [line] if line else []}
     answer = _asked(request)
     out.print(f"under maintenance: {', '.join(answer['maintenance']) or 'no line'}")
 

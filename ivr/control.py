@@ -181,7 +181,7 @@ class Control:
     def _maintain(self, request: dict[str, Any]) -> list[str]:
         known = self._service.hotlines.lines
         lines = request.get("lines") or list(known)
-        if not isinstance(lines, list) or not set(lines) <= known.keys():
+        if "on" not in request or not isinstance(lines, list) or not set(lines) <= known.keys():
             return sorted(self._service.maintenance)
         for line in lines:
             if request.get("on"):

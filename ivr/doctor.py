@@ -94,6 +94,7 @@ def examine(root: Path, database: str, environment: Mapping[str, str]) -> list[F
         lambda: _folders(settings),
         _limits,
         lambda: _service(root, settings),
+        lambda: _callbacks(root, settings),
         lambda: _manager(settings),
         lambda: _asterisk(root),
     ]
@@ -245,9 +246,27 @@ def _service(root: Path, settings: Settings) -> Iterator[Finding]:
     try:
         calls = asyncio.run(asyncio.wait_for(place.asked(root, {"ask": "live"}), 5))
         yield Finding("service", "fine", f"listens at {host}:{port}, {len(calls)} calls up")
+        answer = asyncio.run(asyncio.wait_for(place.asked(root, {"ask": "maintenance"}), 5))
+        if closed := answer["maintenance"]:
+            what = f"{', '.join(closed)}: callers hear the apology"
+            yield Finding("maintenance", "note", what, "if it is over: `sansheng maintenance off`")
     except (control.NoService, TimeoutError, OSError) as error:
         fix = "is it another program, or another user's service? (SANSHENG_CONTROL)"
         yield Finding("service", "note", f"listens at {host}:{port}, but: {error}", fix)
+
+
+def _callbacks(root: Path, settings: Settings) -> Iterator[Finding]:
+    try:
+        rules = hotlines.load(root).callbacks
+    except BadFile:
+        return  # told already
+    without = [name for name, one in rules.items() if not (settings.carrier or one.through)]
+    if without:
+        what = f"nobody is called back by {', '.join(without)}: no trunk is named to call out by"
+        fix = "set SANSHENG_CARRIER, or `callbacks: {through: …}` in the line's file"
+        yield Finding("call-backs", "note", what, f"{fix} (docs/callbacks.md)")
+    else:
+        yield Finding("call-backs", "fine", "every line has a trunk to call out by")
 
 
 def _manager(settings: Settings) -> Iterator[Finding]:

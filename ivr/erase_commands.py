@@ -10,6 +10,7 @@ Rules this module keeps:
 from __future__ import annotations
 
 import os
+import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,14 +34,20 @@ def erase(
     call: Annotated[str, typer.Argument(help="The call's id, from `calls`.")],
     by: By,
     reason: Annotated[str, typer.Option(help="Why; it is kept with --by for good.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask again.")] = False,
 ) -> None:
     """Erase a call, its recordings, and what it says of its caller, for good (删除)."""
     from ivr import erasing
+    from ivr.redact import masked
 
     staff_number(by)
     reason = " ".join(reason.split())
     if not reason:
         raise Refused("a call is erased for a reason: --reason TEXT")
+    if masked(reason) != reason:
+        raise Refused("the reason is kept for good: leave out numbers of seven digits and more")
+    if sys.stdin.isatty() and not yes:
+        typer.confirm(f"{call} and its recordings will be gone for good. Erase them?", abort=True)
     store = looking_back()
     trace = erasing.Trace(by, datetime.now(UTC), reason)
     try:
@@ -60,7 +67,7 @@ def erase(
         _said(f"{call} is erased: {more} are gone for good")
         return
     who, at = done.before.who or "somebody", f"{done.before.at.astimezone():{DAY}}"
-    _said(f"{call} was erased already, by {who}, {at}: {done.before.reason}")
+    _said(f"{call} was erased already, by {who}, {at}: {masked(done.before.reason)}")
     if done.calls or done.recordings:
         _said(f"what was left of it is gone now, too: {more}")
     if done.why:
@@ -129,6 +136,11 @@ def retention(
         for row in rows
     ]
     show(brief, as_json, "lines", whole=rows)
+    if not as_json and (recordings or calls):
+        err.print(
+            "nothing is erased, and nothing set: that is what `retention:` would do "
+            "in flows/hotlines/NAME.yaml (docs/ops.md)"
+        )
 
 
 def _rules(recordings: str | None, calls: str | None) -> dict[str, Rules]:

@@ -25,13 +25,15 @@ SOCKET_PATH = 107
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """Where a line that was started by `sansheng run` can be reached on 127.0.0.1."""
+    """Where a line that was started by `sansheng run` can be reached on 127.0.0.1. `service` is
+    the process that takes calls, and reads its files again when it is sent SIGHUP."""
 
     pid: int
     sip: int
     agi: int
     manager: int
     control: str
+    service: int = 0
 
 
 def checkout() -> Path:

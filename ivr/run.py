@@ -177,7 +177,12 @@ class Run:
         place.note(
             self.root,
             place.Running(
-                os.getpid(), self.wishes.sip, self.wishes.agi, self.wishes.manager, str(socket_)
+                os.getpid(),
+                self.wishes.sip,
+                self.wishes.agi,
+                self.wishes.manager,
+                str(socket_),
+                self.service.pid,
             ),
         )
 
@@ -317,7 +322,8 @@ class Run:
 
 def run(wishes: Wishes, out: Console) -> None:
     """Everything, until Ctrl-C (or once, if so wished). Raises CannotRun, BadFile."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # also where the shell had them ignored
+    # also where the shell had them ignored; a terminal that is closed stops everything, too
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     with Run(wishes, out) as line:
         began = float(os.environ.get("SANSHENG_BEGAN") or time.time())

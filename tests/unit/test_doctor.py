@@ -14,6 +14,7 @@ from migrated import new
 
 from ivr import doctor
 from ivr.doctor import Finding, examine
+from ivr.settings import Settings
 
 
 @pytest.fixture
@@ -78,6 +79,18 @@ def test_a_service_that_only_listens_is_doubted(copy: Path) -> None:
         (finding,) = doctor._service(copy, settings)
     assert finding.state == "note"
     assert "another program" in finding.fix
+
+
+def test_lines_that_can_call_nobody_back_are_named(copy: Path) -> None:
+    def settings(**environment: str) -> Settings:
+        return doctor.settings_from(copy, "sqlite://", "127.0.0.1:1", "none", 1, environment)
+
+    (finding,) = doctor._callbacks(copy, settings())
+    assert finding.state == "note"
+    assert "nobody is called back by ems, infodesk, lakala, xjca" in finding.what
+    assert "SANSHENG_CARRIER" in finding.fix
+    (finding,) = doctor._callbacks(copy, settings(SANSHENG_CARRIER="trunk"))
+    assert finding.state == "fine"
 
 
 def test_nobody_at_the_service_port_is_wrong(copy: Path) -> None:

@@ -14,10 +14,12 @@ import pytest
 from house import CALLER, CONTACT, NOON, House
 from migrated import new
 
-from ivr import cli
+from ivr import cli, erasing
 from ivr.store import erase_call
 
-REASON = "asked by 13655556666, in writing"
+REASON = "asked in writing, letter 12-4711"
+OLDER = "asked by 13655556666, in writing"
+"""What a version that took any reason may have written."""
 
 
 class Ops:
@@ -85,7 +87,8 @@ def test_a_call_is_erased_by_somebody_for_a_reason_and_is_said_to_be(ops: Ops) -
 
 def test_erasures_are_listed_by_line_and_hold_no_whole_number(ops: Ops) -> None:
     ops.house.solve(left(ops))
-    ops("erase", "c1", "--by", "812", "--reason", REASON)
+    spool = ops.house.spool
+    erasing.erase(ops.house.store, spool, "c1", erasing.Trace("812", datetime.now(UTC), OLDER))
     rows = ops.json("erasures")
     assert [(row["what"], row["call"], row["line"], row["by"]) for row in rows] == [
         ("call", "c1", "ems", "812"), ("recording", "c1", "ems", "812"),
@@ -93,7 +96,8 @@ def test_erasures_are_listed_by_line_and_hold_no_whole_number(ops: Ops) -> None:
     code, out, _ = ops("erasures", "--line", "ems")
     assert code == 0
     assert "812" in out
-    for told in (out, json.dumps(rows)):
+    again = ops("erase", "c1", "--by", "812", "--reason", REASON)[1]
+    for told in (out, json.dumps(rows), again):
         assert "asked by *******6666, in writing" in " ".join(told.split())
         for number in (CALLER, CONTACT, "13655556666"):
             assert number not in told
@@ -133,6 +137,10 @@ def test_what_was_erased_is_not_in_the_database_any_more_nor_in_its_file(
         (["erase", "c1", "--by", "me", "--reason", "x"], "'me' is no staff number"),
         (["erase", "c1", "--by", "812", "--reason", " "], "a call is erased for a reason"),
         (["erase", "c1", "--by", "812"], "--reason"),
+        (
+            ["erase", "c1", "--by", "812", "--reason", OLDER],
+            "leave out numbers of seven",
+        ),
         (["erasures", "--line", "emss"], "there is no line 'emss': did you mean 'ems'?"),
         (["retention", "--calls", "9"], "ems: '9' is no time to keep something: write e.g. 90"),
     ],
@@ -215,8 +223,9 @@ def test_what_would_go_is_told_before_anything_is_written_into_a_file(ops: Ops) 
     [ems] = [one for one in asked if one["line"] == "ems"]
     assert (ems["keeps_recordings"], ems["keeps_calls"]) == ("90 days", "365 days")
     assert (ems["recordings"], ems["calls"], ems["needed"]) == (1, 1, 2)
-    code, out, _ = ops("retention", "--calls", "1 day")
+    code, out, err = ops("retention", "--calls", "1 day")
     assert code == 0
+    assert "nothing is erased, and nothing set" in err
     assert "calls to go" in out
     assert ops.house.journals() == {"needed", "old", "young"}
     assert len(ops.house.files()) == 3

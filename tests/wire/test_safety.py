@@ -275,6 +275,23 @@ def test_the_control_socket_survives_whatever_it_is_asked(asked: list[bytes]) ->
         asyncio.run(one(Path(folder)))
 
 
+async def test_asking_what_is_under_maintenance_changes_nothing(tmp_path: Path) -> None:
+    async with House(hotlines_once(), read("xjca-silent")) as world:
+        back_door = control.Control(world.service, tmp_path / "control.sock")
+        await back_door.listen()
+
+        async def ask(**more: object) -> list[str]:
+            asked = {"ask": "maintenance", **more}
+            (answer,) = [one async for one in control.ask(tmp_path / "control.sock", asked)]
+            return list(answer["maintenance"])
+
+        assert await ask() == []
+        assert await ask(on=True, lines=["xjca"]) == ["xjca"]
+        assert await ask() == ["xjca"]
+        assert await ask(on=False) == []
+        await back_door.close()
+
+
 async def test_a_handshake_with_a_line_break_in_a_name_is_not_another_call() -> None:
     """What would reach another line, if a name could bring an argument along."""
     async with House(hotlines_once(), read("xjca-silent")) as world:
