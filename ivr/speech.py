@@ -100,8 +100,8 @@ class Pyttsx3Engine:
 
     It is understood with effort and meant for lines whose prompts nobody has built yet.
     `voice` is ignored. Its driver returns before the file is complete, may truncate one under
-    load and falls back to English in silence; so each text is spoken until two agree in length,
-    and the voice that really spoke is checked.
+    load and falls back to English in silence; so each text is spoken three times at least,
+    and until two of them are as long as the longest; and the voice that really spoke is checked.
     """
 
     name = "pyttsx3"
@@ -117,12 +117,13 @@ class Pyttsx3Engine:
         with self._one_at_a_time, tempfile.TemporaryDirectory() as folder:
             spoken = _apart(readable(text))
             made: list[Sound] = []
-            for attempt in range(6):
-                sound = self._once(spoken, rate, Path(folder) / f"{attempt}.wav")
-                # its lengths waver by a hundredth of a second, a truncated one differs by more
-                if any(abs(other.seconds - sound.seconds) < 0.06 for other in made):
-                    return sound
-                made.append(sound)
+            for attempt in range(8):
+                made.append(self._once(spoken, rate, Path(folder) / f"{attempt}.wav"))
+                # its lengths waver by a hundredth of a second, a truncated one is shorter by more
+                longest = max(made, key=lambda one: one.seconds)
+                whole = [one for one in made if longest.seconds - one.seconds < 0.06]
+                if len(made) > 2 and len(whole) > 1:
+                    return longest
         raise SpeechError(f"espeak makes '{text}' of a different length each time")
 
     def _once(self, text: str, rate: float, path: Path) -> Sound:

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
-from ivr import codec, journal, tables
+from ivr import codec, journal_writer, tables
 from ivr.actions import Action, HangUp, Keep, Listen, Note, PickUp, Ring, Say
 from ivr.clock import SystemClock
 from ivr.codec import ACTIONS, EVENTS, CodecError, canonical, decode, encode, side
@@ -268,7 +268,7 @@ async def test_nobody_waits_for_ever_when_even_the_log_fails(
 ) -> None:
     closed = io.StringIO()
     closed.close()
-    monkeypatch.setattr(journal, "log", structlog.PrintLogger(closed))
+    monkeypatch.setattr(journal_writer, "log", structlog.PrintLogger(closed))
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
     writer = Writer(store, clock=SystemClock())
     writer.append(entry(0, HungUp(), of="a call that was never written"))
