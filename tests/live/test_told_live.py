@@ -74,6 +74,7 @@ async def until(what: str, found: Any, within: float) -> Any:
     return one
 
 
+@pytest.mark.slow_live
 async def test_what_the_agent_heard_and_a_ticket_that_alerts_are_told_to_other_programs(
     tmp_path: Path, figures: list[str]
 ) -> None:
@@ -139,6 +140,7 @@ async def test_what_the_agent_heard_and_a_ticket_that_alerts_are_told_to_other_p
             )
 
 
+@pytest.mark.slow_live
 async def test_a_service_that_is_told_to_stop_lets_those_who_talk_and_wait_end(
     tmp_path: Path, figures: list[str]
 ) -> None:
