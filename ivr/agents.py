@@ -303,6 +303,8 @@ class Agents:
     def _changing(self, phone: str, now: datetime) -> Iterator[tuple[Connection, Row[Any]]]:
         """A write transaction about one phone. Raises KeyError."""
         with self._lock, self._write() as connection:
+            self._beat(connection, now)
+            rows.bury(connection, now)
             rows.wrapped_up(connection, now)
             yield connection, rows.agent(connection, phone)
 

@@ -62,6 +62,19 @@ def test_who_was_talking_when_the_service_died_is_not_rung_in_the_middle_of_the_
     assert rung(agents.match(at(3603))) == {"last": "801"}
 
 
+def test_an_agent_who_says_to_be_ready_before_anybody_has_seen_the_death_is_ready(
+    agents: Agents, other: Agents, store: Store
+) -> None:
+    ready(agents, "801")
+    join(other, "talks", 0)
+    other.match(at(1))
+    other.talking("talks", at(2))
+    assert agents.set_ready("801", "phone", at(9)) == "talking", "that process may live"
+    assert agents.set_ready("801", "phone", at(20)) == "ready"
+    assert agents.match(at(21)).claims == ()
+    assert state(store, "801")[0] == "ready"
+
+
 def test_a_process_that_only_stood_still_gets_its_places_back(
     agents: Agents, other: Agents
 ) -> None:
