@@ -21,6 +21,9 @@ Sums = npt.NDArray[np.float64]
 HEAD = 0.4
 """Seconds of sound by which a prompt is found."""
 
+BRIEF = 2 * HEAD
+"""Seconds of sound under which a prompt must be heard whole, and a piece resemble it more."""
+
 CLOSE = 0.7
 """Correlation of its head, at full rate, from which on a prompt is followed."""
 
@@ -31,7 +34,8 @@ SURE = 0.8
 """Correlation of all that was heard of a prompt, from which on it is that prompt."""
 
 SAME = 0.92
-"""Correlation of a short piece, from which on a prompt is going on after a jump."""
+"""Correlation of a brief piece, from which on it is that prompt, or a prompt that was interrupted
+is going on after a jump: two other syllables of the same voice can be as near as 0.91."""
 
 STEP = RATE // 50
 """Samples compared at a time while following a prompt."""
@@ -136,8 +140,9 @@ def follow(template: Template, sound: Floats, place: int) -> list[Match]:
         score = float(sums[0] / max(np.sqrt(sums[1] * sums[2]), 1e-9))
         cut = template.core - position >= 2 * STEP
         whole = template.core - template.first
-        needed = whole - 2 * STEP if whole < 2 * HEAD * RATE else HEAD * RATE
-        if position - template.first >= needed and score >= SURE:
+        heard = position - template.first
+        needed = whole - 2 * STEP if whole < BRIEF * RATE else HEAD * RATE
+        if heard >= needed and score >= (SAME if heard < BRIEF * RATE else SURE):
             end = shift + (position if cut else len(template.sound))
             last = shift + (position if cut else max(position, template.core))
             matches.append(Match(template, start, end, last, evidence, min(score, 1.0), cut))

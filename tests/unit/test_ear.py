@@ -145,6 +145,20 @@ def test_half_a_digit_is_no_digit() -> None:
     assert EAR.recognise(line(0.4, PROMPTS["seven"][: round(0.2 * RATE)], 1.0)) == []
 
 
+@pytest.mark.parametrize("likeness", [0.83, 0.88])
+@pytest.mark.parametrize("name", ["seven", "bye"])
+def test_what_resembles_a_prompt_for_two_syllables_is_not_that_prompt(
+    name: str, likeness: float
+) -> None:
+    """As the number 12 resembles the word for number, in the voice of the shipped prompts."""
+    own = PROMPTS[name][: round(0.7 * RATE)].astype(float)
+    other = np.where(own == 0, 0, np.random.default_rng(4).standard_normal(len(own)))
+    other *= np.sqrt(likeness**-2 - 1) * np.linalg.norm(own) / np.linalg.norm(other)
+    ear = Ear({name: PROMPTS[name]})
+    assert ear.recognise(line(0.4, (own + other).astype(np.int16), 1.0)) == []
+    assert names(ear.recognise(line(0.4, (own + other / 4).astype(np.int16), 1.0))) == [name]
+
+
 def test_a_prompt_taken_up_where_it_was_interrupted_is_one_prompt() -> None:
     stop = round(2.0 * RATE)
     heard = EAR.recognise(line(0.5, PROMPTS["bye"][:stop], 0.25, PROMPTS["bye"][stop:], 0.5))
