@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ivr import deadlines, files, hotlines
+from ivr import deadlines, files, hotlines, spoken_hours
 from ivr.check import banned, check
 from ivr.document import BadFile, Problem
 
@@ -13,11 +13,14 @@ def everything(root: Path) -> list[Problem]:
     """Every problem of every flow, line and text under the root, by file and line."""
     problems: set[Problem] = set()
     try:
-        for line in hotlines.load(root).lines.values():
+        loaded = hotlines.load(root)
+        for line in loaded.lines.values():
             problems.update(check(line))
-            texts = root / f"prompts/{line.name}.yaml"
-            if texts.exists():
-                problems.update(deadlines.check(files.read(texts, root), line.tickets))
+            path = root / f"prompts/{line.name}.yaml"
+            if path.exists():
+                texts = files.read(path, root)
+                problems.update(deadlines.check(texts, line.tickets))
+                problems.update(spoken_hours.check(texts, loaded.hours[line.name]))
     except BadFile as error:
         problems.update(error.problems)
     problems.update(_wording(root))
