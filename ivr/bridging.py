@@ -3,7 +3,8 @@
 Rules this module keeps:
 
 - The agent asks us by feature codes: to keep the caller on hold, which needs the caller's consent
-  by key, or to say a prescribed sentence. Both end by giving the caller back to the agent.
+  by key, or to say a prescribed sentence. Both end by giving the caller back to the agent. A hold
+  may have a question of its own, for an agent who has to ask a superior first (LKL-4.7).
 - A sentence that says that something is kept is said once it is stored, and promises a call only
   to a number that is promised one. A caller without such a number is asked to stay on the line
   after the conversation, and the slot `owed` says what is to be kept then (XJCA-6.2b, LKL-5.4).
@@ -40,7 +41,7 @@ from ivr.events import (
     Unplayable,
     Voice,
 )
-from ivr.staff import BACK, HOLD, Feature
+from ivr.staff import BACK, Feature
 from ivr.ticket_rules import ANSWER
 
 TALKING = "talking"
@@ -57,11 +58,11 @@ CONSENT = (ASKING, HINT, PAUSE, HEARING)
 class BridgeMemory(Memory):
     """`bridge` and `leg` are the ids of what is held, `agent` the staff number of the agent who
     is; `gone`: that agent has hung up. `stage` is what the caller hears now, TALKING when that is
-    the agent. `quiet`: nothing is being said. `asked` and `spoken` count how often the caller was
-    asked to wait, and answered in words. `back`: the agent wants the caller back. `heard` counts
-    how often each sentence with several forms has been said. `abandoned`: the agent never came
-    back from a hold. `keep` is what is being kept, by the feature `keeping`; `then` is said
-    once the caller, who speaks, has been heard out."""
+    the agent. `quiet`: nothing is being said. `question` is how the caller is asked to wait;
+    `asked` and `spoken` count how often that was, and how often the answer was in words. `back`:
+    the agent wants the caller back. `heard` counts how often each sentence with several forms has
+    been said. `abandoned`: the agent never came back from a hold. `keep` is what is being kept, by
+    the feature `keeping`; `then` is said once the caller, who speaks, has been heard out."""
 
     bridge: int
     leg: int
@@ -71,6 +72,7 @@ class BridgeMemory(Memory):
     stage: str = TALKING
     quiet: bool = True
     spoke: bool = False
+    question: str = ""
     asked: int = 0
     spoken: int = 0
     back: bool = False
@@ -175,10 +177,11 @@ class Bridge(Activity):
         if memory.stage != TALKING:
             turn.ignore("the caller is listening to us already")
             return memory
-        if name == HOLD:
-            turn.say(self.ask, voice=True)
-            return replace(memory, stage=ASKING, quiet=False)
         feature = turn.staff.features.get(name)
+        if feature is not None and feature.holds:
+            question = feature.asks or self.ask
+            turn.say(question, voice=True)
+            return replace(memory, stage=ASKING, quiet=False, question=question)
         if feature is None or not feature.says:
             return self._resume(turn, memory)
         if feature.keeps and not turn.slot(f"kept_{feature.keeps}"):
@@ -265,9 +268,8 @@ class Bridge(Activity):
 
     def _resume(self, turn: Turn, memory: BridgeMemory) -> BridgeMemory:
         turn.resume()
-        return replace(
-            memory, stage=TALKING, quiet=True, spoke=False, asked=0, spoken=0, back=False
-        )
+        talking = replace(memory, stage=TALKING, quiet=True, spoke=False, back=False)
+        return replace(talking, question="", asked=0, spoken=0)
 
     # -- consent, and the hold
 
@@ -275,7 +277,7 @@ class Bridge(Activity):
         if digit == "2":
             return self._refused(turn, memory)
         if digit == "*":
-            turn.say(self.ask, voice=True)
+            turn.say(memory.question, voice=True)
             return replace(memory, stage=ASKING, quiet=False)
         if digit != "1":
             return self._ask_again(turn, memory)
@@ -287,6 +289,7 @@ class Bridge(Activity):
             memory,
             stage=HOLDING,
             quiet=False,
+            question="",
             sign=turn.set_timer("sign_of_life", self.every),
             limit=turn.set_timer("limit", turn.staff.transfer.hold_limit),
         )
@@ -296,7 +299,7 @@ class Bridge(Activity):
         memory = replace(memory, asked=memory.asked + 1)
         if memory.asked >= self.silence_prompts:
             return self._refused(turn, memory)
-        turn.say(self.ask, voice=True)
+        turn.say(memory.question, voice=True)
         return replace(memory, stage=ASKING, quiet=False)
 
     def _refused(self, turn: Turn, memory: BridgeMemory) -> BridgeMemory:

@@ -165,7 +165,7 @@ def _prompts(line: Line) -> Iterator[Problem]:
                     if name not in line.prompts:
                         yield _missing(line, flow, state, template, name)
     for feature in line.staff.features.values():
-        for name in feature.says:
+        for name in feature.prompts:
             if name not in line.prompts:
                 what = f"line '{line.name}' has no prompt '{name}' for the code {feature.code}"
                 fix = f"add {name}: to prompts/{line.name}.yaml"

@@ -47,7 +47,7 @@ from ivr.events import (
     Values,
 )
 from ivr.monitor import GOODBYES, SIGN_OF_LIFE, Monitor
-from ivr.staff import BACK, HOLD
+from ivr.staff import BACK
 from ivr.transferring import MOST
 
 NOTE = "transfer_note"
@@ -243,11 +243,13 @@ class AfterTheTalk(Monitor):
 
 @dataclass(slots=True)
 class HoldInTheTalk(Monitor):
-    """A caller whom an agent puts on hold has agreed, and hears an apology on the return: never a
-    return without a word. There is none to apologise for whose agent is gone."""
+    """A caller whom an agent puts on hold has agreed, having heard the question that belongs to the
+    code, and hears an apology on the return: never a return without a word. There is none to
+    apologise for whose agent is gone."""
 
-    clauses = ("LKL-1.3", "XJCA-6.3a")
+    clauses = ("LKL-1.3", "LKL-4.7", "XJCA-6.3a")
     watches = (Bridge, FeatureAsked, Key, Music, Say, AgentGone, CancelRing, Resume)
+    questions: tuple[str, ...] = ()
     asked: bool = False
     agreed: bool = False
     held: bool = False
@@ -257,31 +259,46 @@ class HoldInTheTalk(Monitor):
     def see(self, at: float, what: Event | Action) -> None:
         match what:
             case Bridge():
+                self.questions = ()
                 self.asked = self.agreed = self.held = self.alone = False
-            case FeatureAsked(feature=feature) if feature == HOLD:
-                self.asked = True
+            case FeatureAsked(feature=name) if name != BACK:
+                self.questions, self.asked = tuple(self._questions(name)), False
             case Key(digit=digit) if self.asked and not self.held:
                 self.agreed = digit == "1"
-            case Music() if self.asked and not self.held:
+            case Music() if self.questions and not self.held:
                 self.held = True
-                self.mark(self.agreed, at, f"put on hold by the agent; agreed: {self.agreed}")
+                said = f"asked by its own question: {self.asked}, agreed: {self.agreed}"
+                self.mark(self.agreed, at, f"put on hold by the agent; {said}")
             case Say(prompt=prompt):
                 self.last = prompt
+                self.asked = self.asked or prompt in self.questions
             case AgentGone() | CancelRing():
                 self.alone = True
             case Resume():
                 if self.held and not self.alone:
                     kept = self.last in self._apologies()
                     self.mark(kept, at, f"back with the agent after '{self.last}'")
+                self.questions = ()
                 self.asked = self.agreed = self.held = False
             case _:
                 pass
 
+    def _questions(self, name: str) -> Iterator[str]:
+        """How a caller may be asked who is put on hold by this code; nothing if it is another."""
+        feature = self.line.staff.features.get(name)
+        if feature is not None and feature.asks:
+            yield feature.asks
+        elif feature is not None and feature.holds:
+            yield from (talk.ask for talk in self._talks())
+
     def _apologies(self) -> Iterator[str]:
+        return (talk.thanks for talk in self._talks())
+
+    def _talks(self) -> Iterator[Talk]:
         for flow in self.line.flows.values():
             for state in flow.states.values():
                 if isinstance(state.activity, Talk):
-                    yield state.activity.thanks
+                    yield state.activity
 
 
 @dataclass(slots=True)
@@ -297,7 +314,8 @@ class HoldLimit(Monitor):
     def see(self, at: float, what: Event | Action) -> None:
         match what:
             case FeatureAsked(feature=feature) if feature != BACK:
-                self.asked = feature == HOLD
+                found = self.line.staff.features.get(feature)
+                self.asked = found is not None and found.holds
             case Music() if self.asked and self.since is None:
                 self.since = at
             case Resume() | HungUp() | HangUp():

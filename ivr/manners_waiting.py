@@ -19,22 +19,22 @@ WAITING = frozenset(
     | {f"transfer.{name}" for name in ("begin", "still_here", "position", "next", "again")}
 )
 """Prompts for one who has agreed to wait, and waits on."""
+QUESTIONS = ("hold.ask", "bridged.ask", "transfer.ask")
+"""How the prompts begin that ask whether the caller would wait."""
 
 
 @dataclass(slots=True)
 class Consent(Monitor):
     """Music only after the caller has agreed to wait, by key, or has asked for a person by key."""
 
-    clauses = ("EMS-8", "LKL-3.1", "XJCA-6.3a")
+    clauses = ("EMS-8", "LKL-3.1", "LKL-4.7", "XJCA-6.3a")
     watches = (Say, Key, Music)
     asked: bool = False
     agreed: bool = False
 
     def see(self, at: float, what: Event | Action) -> None:
         match what:
-            case Say(prompt="hold.ask" | "bridged.ask"):
-                self.asked, self.agreed = True, False
-            case Say(prompt=prompt) if prompt.startswith("transfer.ask"):
+            case Say(prompt=prompt) if prompt.startswith(QUESTIONS):
                 self.asked, self.agreed = True, False
             case Say(prompt="transfer.direct"):
                 self.asked, self.agreed = False, True

@@ -26,9 +26,10 @@ Written in a hotline's file as:
       slow: {code: "*31", say: sentence.slow}
       staff_number: {code: "*40", say: [sentence.first, sentence.again]}
       harassment: {code: "*39", steps: [sentence.warning, sentence.end]}   # the last ends the call
+      superior: {code: "*59", asks: bridged.ask_superior}   # a hold with a question of its own
       upset: {code: "*45", keeps: upset}     # a ticket of this kind; then message.kept.upset
 
-Serves XJCA-5k, XJCA-6.1f, XJCA-6.2b, LKL-5.4, EMS-3 (the code that ends a harassing call).
+Serves XJCA-5k, XJCA-6.1f, XJCA-6.2b, LKL-4.7, LKL-5.4, EMS-3 (the code that ends a harassing call).
 """
 
 from __future__ import annotations
@@ -59,12 +60,14 @@ BUSY = "*82"
 HOLD = "hold"
 """The feature that puts the caller on hold, if the caller agrees."""
 BACK = "back"
-"""The feature that ends the hold. Alone of all it is pressed while the agent hears music."""
+"""The feature that ends any hold. Alone of all it is pressed while the agent hears music."""
 
-DOINGS = ("say", "steps", "keeps")
+DOINGS = ("say", "steps", "keeps", "asks")
 """What a feature does, one of these."""
 KEPT = "message.kept."
 """How the prompts begin that say that a message is kept; then comes its kind."""
+ASKS = "bridged.ask_"
+"""How the prompts begin that ask a caller to wait for an agent in words of their own."""
 
 MINUTES = 3
 """How long a talk takes where a department does not say, in minutes."""
@@ -121,7 +124,9 @@ class Feature:
 
     `says` are the prompts that the caller hears: the first at the first time, the next at the
     next; none for `hold` and `back`. `ends`: the last of them ends the call. `keeps`: before it is
-    said, a message of this kind is kept with the caller's number, and opens its ticket.
+    said, a message of this kind is kept with the caller's number, and opens its ticket. `asks`:
+    the question before a hold that is asked for in words of its own, as the agent has to ask a
+    superior; it says nothing else.
     """
 
     name: str
@@ -129,6 +134,17 @@ class Feature:
     says: tuple[str, ...] = ()
     ends: bool = False
     keeps: str = ""
+    asks: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether the caller is put on hold by it, if the caller agrees."""
+        return self.name == HOLD or bool(self.asks)
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """Every prompt that it can say."""
+        return (*self.says, self.asks) if self.asks else self.says
 
     def saying(self, times: int) -> str:
         """The prompt for a caller who has heard this `times` times; empty if it says nothing."""
@@ -161,7 +177,7 @@ class Staff:
     @property
     def prompts(self) -> tuple[str, ...]:
         """Every prompt that a feature can say, each once, in the order written."""
-        return tuple(dict.fromkeys(say for one in self.features.values() for say in one.says))
+        return tuple(dict.fromkeys(say for one in self.features.values() for say in one.prompts))
 
 
 NOBODY = Staff()
@@ -338,11 +354,13 @@ class _Reader:
             return Feature(str(name), code)
         if sum(key in at for key in DOINGS) != 1:
             what = f"the feature '{name}' does not say what it does"
-            fix = "give it say: prompt, steps: [prompt, prompt] or keeps: kind"
+            fix = "give it say: prompt, steps: [prompt, prompt], keeps: kind or asks: prompt"
             self.wrong(at, "F706", what, fix)
             return Feature(str(name), code)
         if "keeps" in at:
             return Feature(str(name), code, *self.keeps(at["keeps"]))
+        if "asks" in at:
+            return Feature(str(name), code, asks=self.question(at["asks"]))
         if "say" in at:
             return Feature(str(name), code, tuple(map(str, self.texts(at["say"], "sentences"))))
         steps = self.texts(at["steps"], "steps")
@@ -358,6 +376,13 @@ class _Reader:
             self.wrong(kind, "F709", f"nobody is named for tickets of the kind '{kind}'", fix)
         return (f"{KEPT}{kind}",), False, str(kind)
 
+    def question(self, asks: Value) -> str:
+        """The one question before a hold; its name says that it is one, as monitors read it."""
+        if not isinstance(asks, Text) or not asks.startswith(ASKS):
+            fix = f"give one prompt whose name begins with {ASKS}"
+            self.wrong(asks, "F706", "this is no question before a hold", fix)
+        return str(asks)
+
     def codes(self) -> None:
         """Asterisk takes the first code that fits; one that begins another would hide it."""
         taken = {READY: "be ready", BUSY: "be busy"}
@@ -372,7 +397,8 @@ class _Reader:
                     self.wrong(code, "F707", what, fix)
             taken[str(code)] = str(name)
         features = self.map("features")
-        if (HOLD in features) != (BACK in features):
-            at = features.get(HOLD, features.get(BACK))
+        asks = [at for at in features.values() if isinstance(at, Map) and "asks" in at]
+        if (HOLD in features or bool(asks)) != (BACK in features):
+            at = features.get(HOLD, features.get(BACK, asks[0] if asks else None))
             what = "a hold needs a code to begin it and a code to end it"
             self.wrong(at, "F708", what, f"give {HOLD} and {BACK}")

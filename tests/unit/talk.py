@@ -17,7 +17,7 @@ def line(flows: str, hotline: str = "") -> Line:
         document = files.parse(source, "flow.yaml")
         documents[str(document["flow"])] = document
     text = 'hotline: shop\nnumbers: {"1": {}}\n' + hotline
-    prompts = dict.fromkeys("abcdefghij", ()) | {"read": ("number",)}
+    prompts = dict.fromkeys((*"abcdefghij", "bridged.ask_superior"), ()) | {"read": ("number",)}
     return compile_line(files.parse(text, "shop.yaml"), documents, prompts)
 
 

@@ -33,6 +33,7 @@ features:
   slow: {code: "*31", say: j}
   number: {code: "*32", say: [h, i]}
   rude: {code: "*39", steps: [g, j]}
+  superior: {code: "*59", asks: bridged.ask_superior}
 """
 FLOW = """\
 flow: call
@@ -245,6 +246,27 @@ def test_a_spoken_answer_is_heard_out_and_answered_with_the_key_hint_once(talk):
     talk.tell(HeardOut(talk.foreground))
     assert talk.heard == ["e", "f"]
     talk.tell(Voice()).tell(HeardOut(talk.foreground))
+    assert talk.resumed
+
+
+def test_a_hold_may_be_asked_for_in_words_of_its_own_until_the_caller_has_answered(talk):
+    talk.asks("superior").said().said().silence()
+    talk.keys("*")
+    own = "bridged.ask_superior"
+    assert talk.heard == [own, "f", own, own]
+    talk.keys("1").said()
+    assert isinstance(talk.wants[-1], Music)
+    talk.fires("sign_of_life").said()
+    talk.asks("back")
+    assert talk.heard[4:] == ["g", "h", "i"]
+    assert talk.said().resumed
+    talk.asks("hold")
+    assert talk.heard[-1] == "e"
+
+
+def test_who_does_not_want_to_wait_for_a_superior_talks_on(talk):
+    talk.asks("superior").keys("2")
+    assert Note("consent", "refused") in talk.wants
     assert talk.resumed
 
 

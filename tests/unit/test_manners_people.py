@@ -248,6 +248,22 @@ def test_an_agents_hold_needs_consent_and_ends_with_an_apology(xjca):
     assert verdicts(rule, xjca, *unasked) == [False]
 
 
+def test_a_hold_for_a_superior_is_asked_for_in_its_own_words(lines):
+    rule, lakala = manners_people.HoldInTheTalk, lines.lines["lakala"]
+    name, own = next((n, one.asks) for n, one in lakala.staff.features.items() if one.asks)
+    for said, code, kept in (
+        (own, name, True),
+        ("bridged.ask", name, False),
+        (own, "hold", False),
+    ):
+        held = (Bridge(7, 6), FeatureAsked(code), say(said), 3, Key("1"), Music(8))
+        assert verdicts(rule, lakala, *held) == [kept]
+        late = lakala.staff.transfer.hold_limit + 40
+        assert verdicts(manners_people.HoldLimit, lakala, *held, late, Resume(9)) == [False]
+    assert verdicts(etiquette.Consent, lakala, say(own), Key("1"), Music(8)) == [True]
+    assert verdicts(etiquette.Consent, lakala, say(own), Key("2"), Music(8)) == [False]
+
+
 def test_who_does_not_want_to_wait_hears_no_apology(xjca):
     refused = (Bridge(7, 6), FeatureAsked("hold"), say("bridged.ask"), Key("2"), Resume(9))
     assert verdicts(manners_people.HoldInTheTalk, xjca, *refused) == []

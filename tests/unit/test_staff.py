@@ -29,6 +29,7 @@ features:
   back: {code: "*2"}
   slow: {code: "*31", say: sentence.slow}
   harassment: {code: "*39", steps: [sentence.warning, sentence.end]}
+  superior: {code: "*59", asks: bridged.ask_superior}
 """
 
 FLOW = """\
@@ -63,6 +64,8 @@ def test_a_file_becomes_departments_agents_settings_and_features() -> None:
     )
     assert people.features["slow"] == Feature("slow", "*31", ("sentence.slow",))
     assert people.features["hold"] == Feature("hold", "*1")
+    assert people.features["superior"] == Feature("superior", "*59", asks="bridged.ask_superior")
+    assert [one.name for one in people.features.values() if one.holds] == ["hold", "superior"]
 
 
 def test_agents_are_asked_for_by_department_and_by_staff_number() -> None:
@@ -76,7 +79,8 @@ def test_agents_are_asked_for_by_department_and_by_staff_number() -> None:
 
 def test_the_prompts_of_features_are_told_each_once_in_the_order_written() -> None:
     people = read(FILE)
-    assert people.prompts == ("sentence.slow", "sentence.warning", "sentence.end")
+    said = ("sentence.slow", "sentence.warning", "sentence.end", "bridged.ask_superior")
+    assert people.prompts == said
 
 
 def test_steps_are_said_one_after_the_other_and_the_last_ends_the_call() -> None:
@@ -139,6 +143,9 @@ def test_a_phone_and_a_staff_number_stand_in_a_line_only_once() -> None:
         ("say: sentence.slow", "say: a, steps: [b, c]", "11 F706"),
         ('hold: {code: "*1"}', 'hold: {code: "*1", say: a}', "9 F706"),
         ("steps: [sentence.warning, sentence.end]", "steps: []", "12 F103"),
+        ("asks: bridged.ask_superior", "asks: [bridged.ask_a, bridged.ask_b]", "13 F706"),
+        ("asks: bridged.ask_superior", "asks: sentence.sorry", "13 F706"),
+        ('hold: {code: "*1"}\n  back: {code: "*2"}', 'x: {code: "*1", say: a}', "12 F708"),
         ("slow: {", "Slow!: {", "11 F108"),
     ],
 )
@@ -184,13 +191,16 @@ def test_of_the_codes_that_are_taken_none_begins_another(codes: list[str]) -> No
 def test_a_feature_that_says_what_the_line_cannot_say_is_told_by_the_check() -> None:
     flows = {"call": parse(FLOW, "flows/call.yaml")}
     hotline = parse(f'hotline: x\nnumbers: {{"1": {{}}}}\n{FILE}', "flows/hotlines/x.yaml")
-    prompts = dict.fromkeys(("menu", "sentence.slow", "sentence.end"), ())
+    prompts = dict.fromkeys(("menu", "sentence.slow", "sentence.end", "bridged.ask_superior"), ())
     told = check(compile_line(hotline, flows, prompts))
     assert len(told) == 1, told
     problem = told[0]
     assert str(problem).startswith("flows/hotlines/x.yaml:14 F502 ")
     assert "'sentence.warning'" in problem.sentence
-    assert check(compile_line(hotline, flows, {**prompts, "sentence.warning": ()})) == []
+    prompts["sentence.warning"] = ()
+    assert check(compile_line(hotline, flows, prompts)) == []
+    del prompts["bridged.ask_superior"]
+    assert "'bridged.ask_superior'" in check(compile_line(hotline, flows, prompts))[0].sentence
 
 
 def test_a_line_that_is_replayed_has_the_staff_of_its_day() -> None:
