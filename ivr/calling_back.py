@@ -142,24 +142,31 @@ class Caller:
             del self.running[running.attempt.id]  # what is not ended now is looked at again
 
     async def _begin(self, claim: Claim, name: str) -> Running | None:
-        line = self._service.hotlines.lines.get(claim.hotline)
-        rules = self._service.hotlines.callbacks.get(claim.hotline)
-        begun = None
+        """What is to be carried out for this claim; None if nothing is now. Whatever goes wrong,
+        an agent for whom nothing follows is given back."""
+        running = None
         try:
-            if line is not None and rules is not None:
-                begun = await self._clock.in_executor(self._begun, claim, rules, name)
+            running = await self._prepared(claim, name)
         finally:
-            if begun is None:
-                pseudo = self._pseudo(claim, "", "")
-                wish = actions.Release(claim.staff_number, "free")
-                if line is not None:
-                    self.switchboard.release(pseudo, line, wish)
-        if begun is None or line is None or rules is None:
+            if running is None:
+                self.switchboard.decline(claim)
+        return running
+
+    async def _prepared(self, claim: Claim, name: str) -> Running | None:
+        service, now = self._service, self._clock.utc()
+        line = service.hotlines.lines.get(claim.hotline)
+        rules = service.hotlines.callbacks.get(claim.hotline)
+        if line is None or rules is None:  # it went with a reload
+            postpone = self.switchboard.agents.postpone
+            await self._clock.in_executor(postpone, str(claim.ticket), now + SOON)
+            return None
+        begun = await self._clock.in_executor(self._begun, claim, rules, name)
+        if begun is None:
             return None
         attempt, promise = begun
-        pseudo = self._pseudo(claim, attempt.channel_id, promise.contact)
         # the agent's leg is a call of this line, perhaps the first since we run
-        self._service.write_version(line, self._clock.utc())
+        service.write_version(line, self._clock.utc())
+        pseudo = self._pseudo(claim, attempt.channel_id, promise.contact)
         running = Running(claim, attempt, promise, line, rules, pseudo)
         self.running[attempt.id] = running
         return running

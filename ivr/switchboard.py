@@ -242,6 +242,11 @@ class Switchboard:
 
         self._do(work, lambda _: self.look())
 
+    def decline(self, claim: Claim) -> None:
+        """Give back an agent for whom nothing follows after all; the line may be gone."""
+        self._claims.pop(claim.call_id, None)
+        self._give_back(claim, self._service.hotlines.lines.get(claim.hotline), "free")
+
     # -- whose turn it is
 
     def look(self) -> None:
@@ -269,7 +274,7 @@ class Switchboard:
                 self._claims[claim.call_id] = claim
                 self.on_callback(claim)
             else:  # the caller has left meanwhile, and perhaps the line has gone with a reload
-                self._give_back(claim, self._service.hotlines.lines.get(claim.hotline), "free")
+                self.decline(claim)
         for name, standing in found.moved:
             if (joined := self._places.get(name)) is not None:
                 joined.ahead = standing.ahead

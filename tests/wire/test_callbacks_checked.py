@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -11,8 +12,10 @@ from sqlalchemy import text
 from ivr import attempts, promises, tables, tickets
 from ivr.clock import VirtualClock
 from ivr.hotlines import Hotlines
+from ivr.journal import Item, JournalFull, MemoryJournal
 from ivr.promises import listed
 from ivr.store import Call, Store, write_rows
+from ivr.turns import Claim
 
 pytestmark = pytest.mark.usefixtures("service_logs")
 
@@ -172,3 +175,42 @@ async def test_the_agent_complained_of_is_never_the_one_who_calls_back(
         await one.until("kept", limit=120)
         assert one.calls_to("801") == []
         assert one.attempts[0].agent == "802"
+
+
+class Full(MemoryJournal):
+    """The journal of a process whose disk takes nothing."""
+
+    def append(self, row: Item) -> None:
+        raise JournalFull("the disk is full")
+
+
+async def test_an_agent_is_free_again_who_was_claimed_for_a_call_that_cannot_be_journalled(
+    lines: Hotlines, store: Store, monday: VirtualClock
+) -> None:
+    async with office(lines, store, monday) as one:
+        journal, one.service.journal = one.service.journal, Full()
+        one.leave()
+        await one.quiet(20)
+        assert [(each.result, each.dialled_at) for each in one.attempts] == [("unknown", None)]
+        one.service.journal = journal
+        await one.until("kept", limit=300)
+
+
+async def test_an_agent_is_free_again_who_was_claimed_for_a_line_that_went_with_a_reload(
+    lines: Hotlines, store: Store, monday: VirtualClock
+) -> None:
+    async with office(lines, store, monday) as one:
+        loaded, claimed = one.service.hotlines, one.callbacks.caller.claimed
+        claims: list[Claim] = []
+
+        def in_that_moment(claim: Claim) -> None:
+            claims.append(claim)
+            one.service.hotlines = replace(loaded, lines={}, callbacks={})
+            claimed(claim)
+
+        one.people.on_callback = in_that_moment
+        one.leave()
+        await one.quiet(15)
+        one.people.on_callback, one.service.hotlines = claimed, loaded
+        assert len(claims) == 1, "it was looked at again at once, and for ever"
+        await one.until("kept", limit=300)
