@@ -1,12 +1,19 @@
-"""Two processes with the agents of a shop and a bank, in a database of the `databases` plugin."""
+"""The command line; and two processes with the agents of a shop and a bank, in a database of the
+`databases` plugin."""
 
 from __future__ import annotations
 
 import pytest
 from at_work import BANK, SHOP, at
+from typed import Sansheng
 
 from ivr.agents import Agents
 from ivr.store import Store
+
+
+@pytest.fixture
+def sansheng(capsys: pytest.CaptureFixture[str]) -> Sansheng:
+    return Sansheng(capsys)
 
 
 @pytest.fixture

@@ -27,6 +27,22 @@ RULES = Rules(promises={"answer": "24 h"})
 CALLER, CONTACT = "13800138000", "13911112222"
 
 
+class Killed(BaseException):
+    """Not an Exception: nothing of ours may catch it."""
+
+
+class Killer:
+    """Stands between the steps of a spool, counts them, and kills at the one of this number."""
+
+    def __init__(self, at: int) -> None:
+        self.at, self.steps = at, 0
+
+    def __call__(self, step: str) -> None:
+        self.steps += 1
+        if self.steps == self.at:
+            raise Killed
+
+
 class House:
     """What one service keeps. All numbers of days are so long before NOON."""
 

@@ -2,52 +2,40 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from migrated import new
+from typed import Sansheng, on
 
-from ivr import cli, hotlines, roster
+from ivr import hotlines, roster
 from ivr.agents import Agents
-from ivr.staff import Transfer
+from ivr.staff import Staff, Transfer
 
 ROOT = Path(__file__).parents[2]
 STAFF = {name: line.staff for name, line in hotlines.load(ROOT).lines.items()}
 
 
-class Desk:
+class Desk(Sansheng):
     """A database with the shipped lines' agents, and the command on it."""
 
     def __init__(self, path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        self.url = f"sqlite:///{path}/test.db"
+        super().__init__(capsys, *on(path / "test.db"))
         self.store = new(path / "test.db")
         self.agents = Agents(self.store, "one")
         self.now = datetime.now(UTC)
         self.agents.sync(STAFF, self.ago(600))
-        self._capsys = capsys
 
     def ago(self, seconds: float) -> datetime:
         return self.now - timedelta(seconds=seconds)
 
-    def __call__(self, *words: str) -> tuple[int, str, str]:
-        self._capsys.readouterr()
+    def __call__(self, *words: object) -> tuple[int, str, str]:
         # the process that holds the places lives, however long the commands take
         self.agents.beat(datetime.now(UTC))
-        code = 0
-        try:
-            cli.main(["--database", self.url, *words])
-        except SystemExit as ended:
-            code = ended.code if isinstance(ended.code, int) else 0
-        told = self._capsys.readouterr()
-        return code, told.out, told.err
-
-    def json(self, *words: str) -> Any:
-        code, told, _ = self(*words, "--json")
-        assert code == 0
-        return json.loads(told)
+        return super().__call__(*words)
 
     def waiting(self, *calls: str) -> None:
         """801 is ready, and these callers of xjca wait since ten seconds or less."""
@@ -127,9 +115,7 @@ def test_the_same_staff_number_of_two_people_asks_for_the_line(desk: Desk) -> No
     assert roster.phone(desk.store, "801", "ems") == "desk-9"
 
 
-def _moved() -> Any:
-    from dataclasses import replace
-
+def _moved() -> Staff:
     agents = STAFF["xjca"].agents
     return replace(STAFF["xjca"], agents={"801": replace(agents["801"], phone="desk-9")})
 

@@ -15,16 +15,19 @@ from typing import Any
 import pytest
 from migrated import new
 from rich.cells import cell_len
+from typed import Sansheng, on
 
 from ivr import cli
 from ivr.actions import Say
+from ivr.clock import SystemClock
 from ivr.events import HungUp, Key, Offered
 from ivr.hotlines import Hotlines
 from ivr.journal import Entry
+from ivr.journal_writer import Writer
 from ivr.rehearsal import offered
 from ivr.scenario_file import read
 from ivr.simulate import run
-from ivr.store import Call, Message, Version, write_rows
+from ivr.store import Call, Message, Version
 
 FIXED = {
     "serve",
@@ -48,60 +51,39 @@ FIXED = {
 }
 """Names that other tools rely on."""
 
-
-def sansheng(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
-    """Run a command; its exit code, standard output and standard error."""
-    capsys.readouterr()
-    code = 0
-    try:
-        cli.main([str(word) for word in words])
-    except SystemExit as ended:
-        code = ended.code if isinstance(ended.code, int) else 0
-    told = capsys.readouterr()
-    return code, told.out, told.err
+NOON = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
+CALLER, CONTACT = "13800138000", "13911112222"
 
 
 @pytest.fixture
 def database(tmp_path: Path, lines: Hotlines) -> str:
     """A database that holds one call, journalled by the machine itself, and one message."""
-    url = f"sqlite:///{tmp_path / 'x.db'}"
-    store = new(tmp_path / "x.db")
     one = read(Path(__file__).parents[1] / "scenarios/xjca-agent-does-not-come-back.yaml")
-    line = lines.lines["xjca"]
     outcome = run(
-        one, line, lambda prompt, slots: lines.library.seconds("xjca", prompt, slots),
+        one, lines.lines["xjca"],
+        lambda prompt, slots: lines.library.seconds("xjca", prompt, slots),
         offered(one, lines),
     )  # fmt: skip
-    at = datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
-    with store.write() as connection:
-        body = lines.bodies["xjca"]
-        write_rows(connection, Version, [Version(line.version, "xjca", body, at)])
-        call = Call("c1", "fake", "1", "xjca", "1001", "13800138000", at, line.version)
-        write_rows(connection, Call, [call])
-        message = Message(
-            "m1", "call", "c1#1", "xjca", "message", at, "c1", "13800138000", "13911112222"
-        )
-        write_rows(connection, Message, [message])
-    with store.write() as connection:
-        from ivr.codec import encode
-        from ivr.tables import journal
+    journal = [
+        Entry("c1", seq, round(moment.at * 1000), moment.what)
+        for seq, moment in enumerate(outcome.moments)
+    ]
+    message = Message("m1", "call", "c1#1", "xjca", "message", NOON, "c1", CALLER, CONTACT)
+    return kept(tmp_path / "x.db", lines, "xjca", journal, message)
 
-        rows = [
-            Entry("c1", seq, round(moment.at * 1000), moment.what)
-            for seq, moment in enumerate(outcome.moments)
-        ]
-        connection.execute(
-            journal.insert(),
-            [
-                {
-                    "call_id": "c1", "seq": row.seq, "at_ms": row.at_ms, "side": row.side,
-                    "name": row.name, "data": encode(row.what),
-                }
-                for row in rows
-            ],
-        )  # fmt: skip
+
+def kept(path: Path, lines: Hotlines, line: str, journal: list[Entry], *more: Message) -> str:
+    """A new database with this call of the line, as a service writes it; its address."""
+    store = new(path)
+    writer = Writer(store, clock=SystemClock())
+    version, name = lines.lines[line].version, journal[0].call_id
+    writer.append(Version(version, line, lines.bodies[line], NOON))
+    writer.append(Call(name, "fake", "1", line, "1001", CALLER, NOON, version))
+    for row in (*journal, *more):
+        writer.append(row)
+    writer.close()
     store.close()
-    return url
+    return on(path)[1]
 
 
 def test_every_fixed_name_is_a_command() -> None:
@@ -120,8 +102,8 @@ def test_options_of_every_command_may_stand_before_or_after() -> None:
     assert cli.hoisted(["journal", "--", "--root"]) == ["journal", "--", "--root"]
 
 
-def test_lines_are_json_for_a_program(capsys: pytest.CaptureFixture[str], root: Path) -> None:
-    code, out, _ = sansheng(capsys, "lines", "--json", "--root", root)
+def test_lines_are_json_for_a_program(sansheng: Sansheng, root: Path) -> None:
+    code, out, _ = sansheng("lines", "--json", "--root", root)
     numbers = {row["line"]: row["numbers"] for row in json.loads(out)}
     assert code == 0
     assert numbers["ems"] == ["11185"]
@@ -129,10 +111,10 @@ def test_lines_are_json_for_a_program(capsys: pytest.CaptureFixture[str], root: 
 
 
 def test_prompts_name_the_file_that_asterisk_plays(
-    capsys: pytest.CaptureFixture[str], root: Path, monkeypatch: pytest.MonkeyPatch
+    sansheng: Sansheng, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SANSHENG_SOUNDS", "/srv/sounds")
-    _, out, _ = sansheng(capsys, "prompts", "--json", "--root", root)
+    _, out, _ = sansheng("prompts", "--json", "--root", root)
     rows: dict[str, dict[str, Any]] = {row["id"]: row for row in json.loads(out)}
     opening = rows["ems.opening"]
     assert opening["file"] == "/srv/sounds/zh/ems/ems.opening"
@@ -140,28 +122,26 @@ def test_prompts_name_the_file_that_asterisk_plays(
     assert opening["text"].startswith("您好")
 
 
-def test_calls_mask_numbers_everywhere(
-    capsys: pytest.CaptureFixture[str], root: Path, database: str
-) -> None:
+def test_calls_mask_numbers_everywhere(sansheng: Sansheng, root: Path, database: str) -> None:
     for words in (["calls", "--json"], ["calls"], ["journal", "c1", "--json"], ["messages"]):
-        code, out, _ = sansheng(capsys, *words, "--root", root, "--database", database)
+        code, out, _ = sansheng(*words, "--root", root, "--database", database)
         assert code == 0
         assert "13800138000" not in out
         assert "13911112222" not in out
 
 
 def test_messages_give_the_whole_number_to_a_program(
-    capsys: pytest.CaptureFixture[str], root: Path, database: str
+    sansheng: Sansheng, root: Path, database: str
 ) -> None:
-    _, out, _ = sansheng(capsys, "messages", "--json", "--root", root, "--database", database)
+    _, out, _ = sansheng("messages", "--json", "--root", root, "--database", database)
     (row,) = json.loads(out)
     assert (row["contact"], row["caller"]) == ("13911112222", "13800138000")
 
 
 def test_the_journal_lists_events_and_actions_in_order(
-    capsys: pytest.CaptureFixture[str], root: Path, database: str
+    sansheng: Sansheng, root: Path, database: str
 ) -> None:
-    _, out, _ = sansheng(capsys, "journal", "c1", "--json", "--root", root, "--database", database)
+    _, out, _ = sansheng("journal", "c1", "--json", "--root", root, "--database", database)
     rows = json.loads(out)
     assert rows[0]["name"] == Offered.__name__
     assert [row["seq"] for row in rows] == list(range(len(rows)))
@@ -169,32 +149,19 @@ def test_the_journal_lists_events_and_actions_in_order(
 
 
 def test_a_replay_of_what_the_machine_did_is_the_same(
-    capsys: pytest.CaptureFixture[str], root: Path, database: str
+    sansheng: Sansheng, root: Path, database: str
 ) -> None:
-    code, out, _ = sansheng(capsys, "replay", "c1", "--root", root, "--database", database)
+    code, out, _ = sansheng("replay", "c1", "--root", root, "--database", database)
     assert (code, out.split(":")[0]) == (0, "the same")
 
 
 def test_a_replay_with_another_key_is_told_and_fails(
-    capsys: pytest.CaptureFixture[str], root: Path, tmp_path: Path, lines: Hotlines
+    sansheng: Sansheng, root: Path, tmp_path: Path, lines: Hotlines
 ) -> None:
-    from ivr.codec import encode
-    from ivr.tables import journal
-
-    url = f"sqlite:///{tmp_path / 'y.db'}"
-    store = new(tmp_path / "y.db")
-    line, at = lines.lines["ems"], datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
-    with store.write() as connection:
-        write_rows(connection, Version, [Version(line.version, "ems", lines.bodies["ems"], at)])
-        write_rows(connection, Call, [Call("c2", "f", "2", "ems", "11185", "", at, line.version)])
-        for seq, what in enumerate((Offered("11185"), Say(1, "menu"), Key("1"), HungUp())):
-            entry = Entry("c2", seq, seq, what)
-            values = {"call_id": "c2", "seq": seq, "at_ms": seq, "side": entry.side}
-            connection.execute(
-                journal.insert().values(**values, name=entry.name, data=encode(what))
-            )
-    store.close()
-    code, out, _ = sansheng(capsys, "replay", "c2", "--root", root, "--database", url)
+    happened = (Offered("11185"), Say(1, "menu"), Key("1"), HungUp())
+    journal = [Entry("c2", seq, seq, what) for seq, what in enumerate(happened)]
+    url = kept(tmp_path / "y.db", lines, "ems", journal)
+    code, out, _ = sansheng("replay", "c2", "--root", root, "--database", url)
     assert code == 1
     assert "the journal says Say" in out.replace("\n", " ")
 
@@ -225,7 +192,7 @@ def test_a_replay_with_another_key_is_told_and_fails(
     ],
 )
 def test_a_mistake_is_answered_with_a_sentence_and_code_2(
-    capsys: pytest.CaptureFixture[str],
+    sansheng: Sansheng,
     root: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -233,40 +200,37 @@ def test_a_mistake_is_answered_with_a_sentence_and_code_2(
     told: str,
 ) -> None:
     monkeypatch.setenv("SANSHENG_CONTROL", str(tmp_path / "none.sock"))
-    url = f"sqlite:///{tmp_path / 'z.db'}"
     new(tmp_path / "z.db").close()
-    code, _, err = sansheng(capsys, *words, "--root", root, "--database", url)
+    code, _, err = sansheng(*words, "--root", root, *on(tmp_path / "z.db"))
     assert code == 2
     assert told in err
     assert "Traceback" not in err
 
 
-def test_a_wrong_root_is_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    code, _, err = sansheng(capsys, "lines", "--root", tmp_path)
+def test_a_wrong_root_is_told(sansheng: Sansheng, tmp_path: Path) -> None:
+    code, _, err = sansheng("lines", "--root", tmp_path)
     assert code == 2
     assert "give the data root with --root" in err
 
 
-def test_a_bad_file_is_told_by_line(
-    capsys: pytest.CaptureFixture[str], root: Path, tmp_path: Path
-) -> None:
+def test_a_bad_file_is_told_by_line(sansheng: Sansheng, root: Path, tmp_path: Path) -> None:
     for name in ("flows", "prompts"):
         shutil.copytree(root / name, tmp_path / name, ignore=shutil.ignore_patterns("audio"))
     hold = tmp_path / "flows/hold.yaml"
     hold.write_text(hold.read_text().replace("initial: choosing", "inital: choosing"))
-    code, _, err = sansheng(capsys, "lines", "--root", tmp_path)
+    code, _, err = sansheng("lines", "--root", tmp_path)
     assert code == 2
     assert "flows/hold.yaml:4 F102 the key 'inital' is unknown: did you mean 'initial'?" in err
 
 
 def test_the_dialplan_is_printed_written_and_judged(
-    capsys: pytest.CaptureFixture[str], root: Path, tmp_path: Path
+    sansheng: Sansheng, root: Path, tmp_path: Path
 ) -> None:
-    _, printed, _ = sansheng(capsys, "dialplan", "--root", root)
-    sansheng(capsys, "dialplan", "--into", tmp_path / "sansheng.conf", "--root", root)
+    _, printed, _ = sansheng("dialplan", "--root", root)
+    sansheng("dialplan", "--into", tmp_path / "sansheng.conf", "--root", root)
     assert (tmp_path / "sansheng.conf").read_text() == printed
     assert "exten => 11185,1,Set(SANSHENG_START=${CDR(start,u)})" in printed
-    code, _, err = sansheng(capsys, "dialplan", "--lint", "--root", root)
+    code, _, err = sansheng("dialplan", "--lint", "--root", root)
     assert (code, err) == (0, "the dialplan is clean\n")
 
 
@@ -283,11 +247,10 @@ LOOKING_BACK = (
 
 @pytest.mark.parametrize("words", LOOKING_BACK, ids=" ".join)
 def test_looking_back_makes_no_database(
-    capsys: pytest.CaptureFixture[str], root: Path, tmp_path: Path, words: list[str]
+    sansheng: Sansheng, root: Path, tmp_path: Path, words: list[str]
 ) -> None:
     missing = tmp_path / "deep/wrong.db"
-    url = f"sqlite:///{missing}"
-    code, out, err = sansheng(capsys, *words, "--root", root, "--database", url)
+    code, out, err = sansheng(*words, "--root", root, *on(missing))
     assert (code, out) == (2, "")
     assert f"there is no database {missing}: give the right one with --database" in err
     assert "make run" in err
@@ -296,14 +259,13 @@ def test_looking_back_makes_no_database(
 
 @pytest.mark.parametrize("words", LOOKING_BACK, ids=" ".join)
 def test_somebody_elses_database_is_left_alone(
-    capsys: pytest.CaptureFixture[str], root: Path, tmp_path: Path, words: list[str]
+    sansheng: Sansheng, root: Path, tmp_path: Path, words: list[str]
 ) -> None:
     other = tmp_path / "other.db"
     with sqlite3.connect(other) as connection:
         connection.execute("CREATE TABLE calls (id)")
     connection.close()
-    url = f"sqlite:///{other}"
-    code, _, err = sansheng(capsys, *words, "--root", root, "--database", url)
+    code, _, err = sansheng(*words, "--root", root, *on(other))
     assert code == 2
     assert "is no database of a service" in err
     with sqlite3.connect(other) as connection:
@@ -311,62 +273,46 @@ def test_somebody_elses_database_is_left_alone(
     connection.close()
 
 
-def test_the_environment_says_where_things_are(root: Path, tmp_path: Path, database: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "ivr.cli", "calls", "--json"],
-        env={
-            "SANSHENG_ROOT": str(root),
-            "SANSHENG_DATABASE": database,
-            "PATH": "/usr/bin:/bin",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0
-    assert [row["call"] for row in json.loads(done.stdout)] == ["c1"]
+def piped(root: Path, database: str, *words: str) -> str:
+    """What a process of its own writes, which is told by its environment where things are."""
+    where = {"SANSHENG_ROOT": str(root), "SANSHENG_DATABASE": database, "PATH": "/usr/bin:/bin"}
+    command = [sys.executable, "-m", "ivr.cli", *words]
+    return subprocess.run(command, env=where, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
-def test_a_piped_table_fits_eighty_columns(root: Path, database: str) -> None:
-    for name in ("calls", "messages", "lines"):
-        done = subprocess.run(
-            [sys.executable, "-m", "ivr.cli", name],
-            env={
-                "SANSHENG_ROOT": str(root),
-                "SANSHENG_DATABASE": database,
-                "PATH": "/usr/bin:/bin",
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert all(cell_len(line) <= 80 for line in done.stdout.splitlines()), done.stdout
-        assert "caller" in done.stdout.splitlines()[0] or name != "calls"
+def test_the_environment_says_where_things_are(root: Path, database: str) -> None:
+    told = piped(root, database, "calls", "--json")
+    assert [row["call"] for row in json.loads(told)] == ["c1"]
+
+
+@pytest.mark.parametrize("name", ["calls", "messages", "lines"])
+def test_a_piped_table_fits_eighty_columns(root: Path, database: str, name: str) -> None:
+    table = piped(root, database, name).splitlines()
+    assert all(cell_len(line) <= 80 for line in table), table
+    assert name != "calls" or "caller" in table[0]
 
 
 def test_a_simulation_tells_each_thing_on_one_line(
-    capsys: pytest.CaptureFixture[str], root: Path, tmp_path: Path
+    sansheng: Sansheng, root: Path, tmp_path: Path
 ) -> None:
     shipped = root / "tests/scenarios/ems-late.yaml"
-    code, out, _ = sansheng(capsys, "simulate", shipped, "--root", root)
+    code, out, _ = sansheng("simulate", shipped, "--root", root)
     assert code == 0
     assert out.startswith("1 call, 0 wrong; ")
     assert out.count("\n") == 1
     deep = tmp_path / ("d" * 60) / shipped.name
     deep.parent.mkdir()
     deep.write_text(shipped.read_text().replace("ends: caller", "ends: us"))
-    code, out, _ = sansheng(capsys, "simulate", deep, "--root", root)
+    code, out, _ = sansheng("simulate", deep, "--root", root)
     assert code == 1
     complaint, total = out.splitlines()
     assert complaint.startswith(f"{deep}: ")
     assert total.startswith("1 call, 1 wrong; ")
 
 
-def test_a_simulated_play_is_a_line_for_each_sentence(
-    capsys: pytest.CaptureFixture[str], root: Path
-) -> None:
+def test_a_simulated_play_is_a_line_for_each_sentence(sansheng: Sansheng, root: Path) -> None:
     scenario = root / "tests/scenarios/ems-silent-throughout.yaml"
-    _, out, _ = sansheng(capsys, "simulate", scenario, "--script", "--root", root)
+    _, out, _ = sansheng("simulate", scenario, "--script", "--root", root)
     *play, total = out.splitlines()
     assert all(re.match(r" *\d+\.\d\d  \S", line) for line in play[1:]), play
     assert any(cell_len(line) > 80 for line in play)
@@ -374,11 +320,11 @@ def test_a_simulated_play_is_a_line_for_each_sentence(
 
 
 def test_a_cue_for_a_prompt_that_the_line_does_not_have_is_told_by_its_line(
-    capsys: pytest.CaptureFixture[str], root: Path, tmp_path: Path
+    sansheng: Sansheng, root: Path, tmp_path: Path
 ) -> None:
     shipped = root / "tests/scenarios/ems-late.yaml"
     wrong = tmp_path / shipped.name
     wrong.write_text(shipped.read_text().replace("after: opening", "after: openings"))
-    code, out, _ = sansheng(capsys, "simulate", wrong, "--root", root)
+    code, out, _ = sansheng("simulate", wrong, "--root", root)
     assert code == 1
     assert f"{wrong}:7 F908 the line has no prompt 'openings.late'" in out

@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from house import CALLER, CONTACT, NOON, House
+from house import CALLER, CONTACT, NOON, House, Killed, Killer
 from migrated import new
 from sqlalchemy import text, update
 from sqlalchemy.exc import DBAPIError
@@ -328,26 +328,14 @@ def test_nobody_is_an_offender_by_calls_that_were_erased(small: House) -> None:
 # ---------------------------------------------------------------- killed in the middle
 
 
-class Killed(BaseException):
-    """Not an Exception: nothing of ours may catch it."""
-
-
 @pytest.mark.parametrize("die_at", range(1, 5))
 def test_killed_between_any_two_steps_the_next_goes_on(tmp_path: Path, die_at: int) -> None:
-    steps = 0
-
-    def between(step: str) -> None:
-        nonlocal steps
-        steps += 1
-        if steps == die_at:
-            raise Killed
-
-    store = new(tmp_path / "x.db")
-    house = House(store, tmp_path, between)
+    store, killer = new(tmp_path / "x.db"), Killer(die_at)
+    house = House(store, tmp_path, killer)
     house.solve(full(house))
     with suppress(Killed):
         erase(store, house.spool, "c1", TRACE)
-    assert steps == min(die_at, 2), "two recordings, two steps"
+    assert killer.steps == min(die_at, 2), "two recordings, two steps"
     # what was decided is committed, and whose file has gone is known; the next one goes on
     assert house.journals() == {"c2"}
     marked = [row for row in house.rows(tables.recordings) if row["erased_at"]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ivr import cli, exploring
+from ivr import exploring
 from ivr.exploring import MARK, Wish
 
 
@@ -16,21 +16,18 @@ def test_an_exploration_from_a_flow_stops_where_the_call_goes_on_to_something_el
     assert exploring.scope(Wish("callback")).begin == ""
 
 
-def test_the_command_says_how_far_it_came_and_whether_anything_is_wrong(capsys):
-    with pytest.raises(SystemExit) as done:
-        cli.main(["explore", "xjca", "transfer", "--most", "300", "--plain"])
-    assert done.value.code == 0
-    told = capsys.readouterr().out
+def test_the_command_says_how_far_it_came_and_whether_anything_is_wrong(sansheng):
+    code, told, _ = sansheng("explore", "xjca", "transfer", "--most", "300", "--plain")
+    assert code == 0
     assert "xjca, from transfer: 30" in told
     assert "stopped at the bound, nothing is wrong" in told
 
 
 @pytest.mark.parametrize(("words", "says"), [(["nowhere"], "no line"), (["ems", "x"], "no flow")])
-def test_what_there_is_not_is_refused(capsys, words, says):
-    with pytest.raises(SystemExit) as done:
-        cli.main(["explore", *words])
-    assert done.value.code == 2
-    assert says in capsys.readouterr().err
+def test_what_there_is_not_is_refused(sansheng, words, says):
+    code, _, err = sansheng("explore", *words)
+    assert code == 2
+    assert says in err
 
 
 def test_the_figures_go_between_the_marks_of_a_page_and_leave_the_rest(lines, tmp_path):

@@ -9,15 +9,15 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from house import NOON, House
+from house import NOON, House, Killed, Killer
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from migrated import new
 from sqlalchemy import update
 from structlog.testing import capture_logs
 
+from ivr import erasing, promises, retention, tables, tickets
 from ivr import logs as logging
-from ivr import promises, retention, tables, tickets
 from ivr.audit import audit
 from ivr.clock import VirtualClock
 from ivr.document import BadFile
@@ -348,28 +348,16 @@ def test_a_file_that_cannot_be_deleted_keeps_nothing_else_from_going(small: Hous
     assert small.files() == set()
 
 
-class Killed(BaseException):
-    """Not an Exception: nothing of ours may catch it."""
-
-
 @pytest.mark.parametrize("die_at", range(1, 6))
 def test_killed_between_any_two_steps_the_next_look_goes_on(tmp_path: Path, die_at: int) -> None:
-    steps = 0
-
-    def between(step: str) -> None:
-        nonlocal steps
-        steps += 1
-        if steps == die_at:
-            raise Killed
-
-    store = new(tmp_path / "x.db")
-    house = House(store, tmp_path, between)
+    store, killer = new(tmp_path / "x.db"), Killer(die_at)
+    house = House(store, tmp_path, killer)
     fill(house)
     with suppress(Killed):
         erase_all(house)
     after = House(store, tmp_path)
     erase_all(after)
-    assert steps == min(die_at, 3), "three recordings, three steps"
+    assert killer.steps == min(die_at, 3), "three recordings, three steps"
     assert after.journals() == {"c2", "c3"}
     assert len(after.files()) == 1
     gone = [row for row in after.rows(tables.recordings) if row["erased_at"]]
@@ -390,8 +378,6 @@ def fill(house: House) -> None:
 
 def erase_all(house: House) -> None:
     """As `Retention.look` does it, without a loop: what kills it must come out."""
-    from ivr import erasing
-
     erasing.finish(house.store, house.spool)
     for kind in retention.KINDS:
         retention.apply(house.store, house.spool, "ems", BOTH, NOON, kind)

@@ -13,8 +13,9 @@ from zoneinfo import ZoneInfo
 import pytest
 from migrated import new
 from sqlalchemy import select
+from typed import Sansheng, on
 
-from ivr import cli, offenders, tables
+from ivr import offenders, tables
 from ivr.actions import Keep
 from ivr.hotlines import Hotlines
 from ivr.hours import Hours
@@ -26,26 +27,13 @@ NOW = datetime.now(UTC)
 HOURS = Hours(ZoneInfo("Asia/Shanghai"))
 
 
-class Desk:
+class Desk(Sansheng):
     """A database and the command line."""
 
     def __init__(self, root: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        self.root, self.path, self.capsys = root, folder / "x.db", capsys
-        self.url = f"sqlite:///{self.path}"
+        self.path = folder / "x.db"
+        super().__init__(capsys, "--root", root, *on(self.path))
         self.store = new(self.path)
-
-    def __call__(self, *words: str) -> tuple[int, str, str]:
-        self.capsys.readouterr()
-        code = 0
-        try:
-            cli.main(["--root", str(self.root), "--database", self.url, *words])
-        except SystemExit as ended:
-            code = ended.code if isinstance(ended.code, int) else 0
-        told = self.capsys.readouterr()
-        return code, told.out, told.err
-
-    def json(self, *words: str) -> Any:
-        return json.loads(self(*words, "--json")[1])
 
 
 @pytest.fixture
@@ -206,7 +194,7 @@ def test_what_was_changed_in_the_file_is_found_and_the_first_bad_row_is_named(
     code, out, _ = desk("tickets", "verify")
     assert code == 1
     assert out.startswith(f"row {row}: ")
-    assert desk.json("tickets", "verify")["first_bad_row"] == row
+    assert desk.json("tickets", "verify", code=1)["first_bad_row"] == row
 
 
 def test_a_command_writes_the_head_down_beside_the_database_and_verify_reads_it(
