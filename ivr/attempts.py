@@ -222,19 +222,15 @@ def end(
         if changed.rowcount != 1:
             return None
         row = connection.execute(select(attempts).where(attempts.c.id == attempt)).one()
-        one = Promise(
-            **connection.execute(
-                select(promises).where(promises.c.id == row.promise)
-            ).one()._mapping
-        )  # fmt: skip
+        # its time may pass at this very moment, and that stays so
+        of = select(promises).where(promises.c.id == row.promise)
+        one = Promise(**connection.execute(of.with_for_update()).one()._mapping)
         values = _after(one, Attempt(**row._mapping), now, rules)
         connection.execute(update(promises).where(promises.c.id == one.id).values(**values))
         tell_ticket(connection, one, f"{result} {row.agent}".strip(), now)
         if values["state"] == GIVEN_UP:
             tell_ticket(connection, one, values["reason"], now, "given_up")
-        return Promise(
-            **connection.execute(select(promises).where(promises.c.id == one.id)).one()._mapping
-        )
+        return Promise(**connection.execute(of).one()._mapping)
 
 
 def _after(one: Promise, attempt: Attempt, now: datetime, rules: Rules) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from sqlalchemy import select
 
 from ivr import promises
 from ivr.actions import Keep
+from ivr.chain import lock
 from ivr.directory import normal
 from ivr.hours import Hours
 from ivr.store import Call, Contact, Message, Store, write_rows
@@ -100,6 +101,7 @@ def keep(
     rules = rules or Rules()
     recording = dict(wish.values).get("recording", "")
     with store.write() as connection:
+        lock(connection)  # what a number was promised today is counted by one at a time
         seconds = connection.execute(
             select(recordings.c.seconds).where(recordings.c.reference == recording)
         ).scalar()

@@ -21,7 +21,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, or_, select
 
 from ivr import chain
 from ivr.intake import unfinished
-from ivr.promises import KEPT
+from ivr.promises import IN_ORDER, KEPT
 from ivr.spool import Spool
 from ivr.store import Recording
 from ivr.tables import attempts, calls, messages, promises, recordings, tickets
@@ -112,7 +112,7 @@ def hold(connection: Connection, ids: Collection[str]) -> None:
     change them (`ivr.promises`, `ivr.attempts`): whoever locks in another order waits for ever.
     """
     promised = select(promises.c.id).where(promises.c.call_id.in_(list(ids)))
-    connection.execute(promised.order_by(promises.c.due_at, promises.c.id).with_for_update())
+    connection.execute(promised.order_by(*IN_ORDER).with_for_update())
     chain.lock(connection)
 
 

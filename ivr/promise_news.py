@@ -20,7 +20,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, Connection, and_, select, update
 
 from ivr.leases import AT_ONCE, claimed, held
-from ivr.promises import GIVEN_UP, OWED, Promise
+from ivr.promises import GIVEN_UP, IN_ORDER, OWED, Promise
 from ivr.store import Store
 from ivr.tables import promise_announcements as rows
 from ivr.tables import promises
@@ -91,6 +91,6 @@ def _unsaid(
     query = (
         select(promises)
         .where(condition, promises.c.dropped_at.is_(None), ~done.exists())
-        .order_by(promises.c.due_at, promises.c.id)
+        .order_by(*IN_ORDER)
     )
     return [Promise(**row._mapping) for row in connection.execute(query)]

@@ -44,6 +44,10 @@ OWED = (OPEN, CALLING, BROKEN, GIVEN_UP)
 A_DAY = 3
 """Promises at most to one number on one day."""
 
+IN_ORDER = (promises.c.due_at, promises.c.id)
+"""The one due first first. Whoever changes several in one transaction goes by this: two who go
+through them in different orders wait for each other for ever."""
+
 
 @dataclass(frozen=True, slots=True)
 class Promise:
@@ -139,8 +143,8 @@ def passed(store: Store, now: datetime) -> list[Promise]:
         if connection.execute(select(promises.c.id).where(late).limit(1)).first() is None:
             return []
     with store.write() as connection:
-        query = select(promises).where(late).order_by(promises.c.due_at).with_for_update()
-        found = [Promise(**row._mapping) for row in connection.execute(query)]
+        query = select(promises).where(late).order_by(*IN_ORDER)
+        found = [Promise(**row._mapping) for row in connection.execute(query.with_for_update())]
         for one in found:
             state = BROKEN if one.state == OPEN else one.state
             connection.execute(
@@ -160,6 +164,7 @@ def answered(store: Store, now: datetime) -> list[str]:
             promises.c.state.in_([OPEN, BROKEN, GIVEN_UP]),
             ticket_rows.c.state.in_([tickets.DONE, tickets.CLOSED]),
         )
+        .order_by(*IN_ORDER)
     )
     with store.read() as connection:
         rows = connection.execute(solved).all()
@@ -257,7 +262,7 @@ def listed(
     query = (
         select(promises)
         .where(or_(held, on_purpose) if DROPPED in states else held)
-        .order_by(promises.c.due_at, promises.c.id)
+        .order_by(*IN_ORDER)
         .limit(limit)
     )
     if hotline is not None:

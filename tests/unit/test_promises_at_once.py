@@ -1,0 +1,115 @@
+"""Promises while several processes see to them: nobody promises too much, or forgets what another
+has written down, and all go through them in the same order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+from zoneinfo import ZoneInfo
+
+import pytest
+from sqlalchemy import Connection, text, update
+
+from ivr import attempts, chain, promises, tables, tickets
+from ivr.actions import Keep
+from ivr.callback_rules import Rules
+from ivr.hours import Hours
+from ivr.messages import Kept, keep
+from ivr.promises import Promise, listed
+from ivr.store import Call, Message, Store, write_rows
+
+pytest_plugins = ["databases"]
+
+NOON = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
+HOURS = Hours(ZoneInfo("Asia/Shanghai"))
+PERSON = "13912345678"
+RULES = Rules(through="carrier", shows="1001")
+
+Result = TypeVar("Result")
+
+
+def left(store: Store, number: int = 1, contact: str = PERSON, at: datetime = NOON) -> Kept:
+    """A caller leaves a message and is promised an answer, or not."""
+    call = Call(f"pbx-{number}", "pbx", str(number), "xjca", "1001", "", at)
+    with store.write() as connection:
+        write_rows(connection, Call, [call])
+    wish = Keep(9, "message", (("contact", contact),), "24 h")
+    return keep(store, call, wish, HOURS, at, None, ("1001",))
+
+
+def after(
+    store: Store, first: Callable[[Connection], object], second: Callable[[], Result]
+) -> Result:
+    """What comes of `second`, which begins when the first has been done and is not committed."""
+    waits = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+    with ThreadPoolExecutor(1) as other:
+        with store.write() as connection, store.engine.connect() as looking:
+            first(connection)
+            later = other.submit(second)
+            while not later.done() and not looking.execute(waits).scalar():
+                looking.rollback()  # its view of the activity is that of its transaction
+        return later.result(10)
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_promises_whose_time_has_passed_are_gone_through_in_one_order(
+    store: Store, same: bool
+) -> None:
+    for number in range(8):
+        at = NOON if same else NOON - timedelta(minutes=number)
+        left(store, number, f"1381111000{number}", at)
+    found = promises.passed(store, NOON + timedelta(days=2))
+    assert len(found) == 8
+    assert found == sorted(found, key=lambda one: (one.due_at, one.id))
+
+
+def test_promises_that_people_have_kept_are_gone_through_in_the_same_order(store: Store) -> None:
+    for number in range(8):
+        left(store, number, f"1381111000{number}", NOON - timedelta(minutes=number % 2))
+    for one in listed(store):
+        with store.read() as connection:
+            ticket = tickets.of_message(connection, one.message_id)
+        tickets.take(store, ticket, "801", NOON)
+        tickets.change(store, ticket, tickets.DONE, "801", NOON)
+    in_order = [one.id for one in listed(store)]
+    assert promises.answered(store, NOON) == in_order
+
+
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+def test_two_calls_at_once_do_not_get_more_promises_than_a_day_has(store: Store) -> None:
+    for number in range(promises.A_DAY - 1):
+        assert left(store, number).promised
+    at_once = Message(
+        *("m9", "call", "pbx-9#9", "xjca", "message", NOON),
+        contact=PERSON,
+        within="24 h",
+        due_at=NOON + timedelta(days=1),
+    )
+
+    def keeps(connection: Connection) -> None:
+        chain.lock(connection)
+        write_rows(connection, Message, [at_once])
+        promises.make(connection, at_once, "service")
+
+    assert not after(store, keeps, lambda: left(store, 8)).promised
+    assert len(listed(store)) == promises.A_DAY
+
+
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+def test_a_promise_broken_while_an_attempt_ends_stays_broken(store: Store) -> None:
+    left(store)
+    (one,) = listed(store)
+    attempt = attempts.begin(store, one.id, "one", "pbx", NOON, 3)
+    assert attempt is not None
+
+    def passes(connection: Connection) -> None:
+        connection.execute(update(tables.promises).values(broken_at=NOON))
+
+    def ends() -> Promise | None:
+        return attempts.end(store, attempt.id, "no_agent", NOON, RULES)
+
+    ended = after(store, passes, ends)
+    assert ended is not None
+    assert ended.state == promises.BROKEN
