@@ -315,6 +315,12 @@ def passed(connection: Connection, place: str | None, phone: str, now: datetime)
         connection.execute(update(places).where(places.c.id == place).values(passed=values))
 
 
+def hurry(connection: Connection, ticket: str) -> None:
+    """The place of this call-back, if it has one, is kept for no later time any more."""
+    kept = update(places).where(places.c.ticket == ticket, places.c.owner.is_(None))
+    connection.execute(kept.values(not_before=None))
+
+
 def bury(connection: Connection, now: datetime) -> None:
     """Free what processes hold that have died. An agent who was talking still is, as far as
     anybody knows (a conversation needs no service), and is busy until saying otherwise. The place

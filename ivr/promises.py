@@ -23,7 +23,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, delete, func, or_, select, update
 
-from ivr import tickets
+from ivr import floor, tickets
 from ivr.directory import normal, refusal
 from ivr.hours import Hours
 from ivr.redact import mask, masked
@@ -213,6 +213,7 @@ def settle(store: Store, promise: str, state: str, who: str, reason: str, now: d
         if state == OPEN:
             values |= {"next_at": now, "tries": 0}
             values["state"] = BROKEN if found.broken_at else OPEN
+            floor.hurry(connection, found.place)
             # given up once more, that is said once more
             connection.execute(
                 delete(announcements).where(

@@ -55,6 +55,18 @@ async def test_a_promise_tried_again_gets_a_place_whichever_process_dropped_its_
         await one.until("kept", limit=120)
 
 
+async def test_a_promise_that_people_have_tried_again_is_tried_at_once_before_its_pause_is_over(
+    lines: Hotlines, store: Store, monday: VirtualClock
+) -> None:
+    async with office(lines, store, monday, agent=who_does("refuse", "accept")) as one:
+        one.leave()
+        await monday.run(lambda: bool(one.attempts and one.attempts[0].ended_at), limit=60)
+        assert one.promise.next_at - monday.utc() > timedelta(seconds=50)
+        promises.settle(store, one.promise.id, "open", "802", "", monday.utc())
+        await monday.run(lambda: len(one.attempts) == 2, limit=20)
+        await one.until("kept", limit=120)
+
+
 async def test_what_is_broken_is_said_although_an_attempt_cannot_be_seen_to(
     lines: Hotlines, store: Store, monday: VirtualClock
 ) -> None:
