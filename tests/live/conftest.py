@@ -17,7 +17,10 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 
 import pytest
 import standing
-from harness import ROOT, Done, Performed, Stage, free_port, people_first, scene
+from harness import Done, Performed, Stage, scene
+from places import ROOT, free_port
+from stage_dialplan import people_first
+from toned import desk, left, switch  # noqa: F401  # fixtures of the dialplan's tests
 
 from ivr import hotlines
 from ivr.live_caller import BackEnd
@@ -135,8 +138,8 @@ def _complaint(result: Performance | Exception) -> str:
 
 async def _perform(stage: Stage, names: list[str], back_end: BackEnd, desk_port: int) -> Done:
     await back_end.open(int(stage.back_end.rpartition(":")[2]))
-    desk = await Phone.open(port=desk_port, user="8001")
-    desk.on_invite = _let_it_ring
+    ours = await Phone.open(port=desk_port, user="8001")
+    ours.on_invite = _let_it_ring
     try:
         async with Rehearsal(stage.place(back_end)) as company:
             done = await company.play_all([scene(name) for name in names], VARIANTS)
@@ -144,7 +147,7 @@ async def _perform(stage: Stage, names: list[str], back_end: BackEnd, desk_port:
                 told.append(f"torn by a busy machine, so repeated: {', '.join(company.repeated)}")
     finally:
         await back_end.close()
-        await desk.close()
+        await ours.close()
     return dict(zip(names, done, strict=True))
 
 

@@ -13,39 +13,38 @@ Starting and stopping blocks: within a running call use `asyncio.to_thread`.
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import json
 import os
-import re
-import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from ivr import control, dialplan, hotlines, masters, messages, plan, replay, scenario_file
+import stage_dialplan
+import stage_root
+from places import ROOT, short
+from stage_root import StageError
+from switches import a_switch, started
+
+from ivr import control, hotlines, messages, replay, scenario_file
 from ivr.ear import Ear
 from ivr.hotlines import Hotlines
 from ivr.journal import Entry
 from ivr.live_caller import BackEnd
-from ivr.live_rehearsal import Performance, Place, Unwritten, numbers
+from ivr.live_rehearsal import Performance, Place, Unwritten
 from ivr.phone import Phone
 from ivr.phone_call import PhoneCall
 from ivr.recognition import Voices, templates
 from ivr.scenario import Scenario
 from ivr.store import Call, Message, Store
-from ivr.switch import SOCKET_PATH, Ports, Switch, SwitchError
-
-ROOT = Path(__file__).parents[2]
+from ivr.switch import Switch, SwitchError
 
 SCENES = Path(__file__).parent / "scenes"
 FAILED = ROOT / "var/live/failed"
@@ -59,16 +58,6 @@ READY = 30.0
 """Seconds that the service may take until it is ready (1.5 s measured)."""
 STOP = 5.0
 """Seconds that the service may take to end after each signal."""
-TRIES = 3
-"""How often ports are looked for: between finding and taking one, another may take it."""
-PEOPLE_FIRST = "8"
-"""Dialled before a number, it has people rung first."""
-RTP_PORTS = 200
-"""Ports of one Asterisk for sound: two a call."""
-
-
-class StageError(Exception):
-    """The stage cannot be set up, or what was asked of it did not happen; a sentence says why."""
 
 
 class Stage:
@@ -102,7 +91,7 @@ class Stage:
         self.with_manager = with_manager
         self.back_end = back_end
         self._change = change
-        self._control = _short(directory / "control.sock")
+        self._control = short(directory / "control.sock")
         self._service: subprocess.Popen[bytes] | None = None
         self._store: Store | None = None
         self.log = directory / "service.log"
@@ -146,128 +135,30 @@ class Stage:
 
     def _set_up(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
-        prepare(self.sounds)
-        self._copy_root()
-        self.hotlines: Hotlines = hotlines.load(self.root)
-        for attempt in range(TRIES):
-            self.agi = f"127.0.0.1:{free_port(socket.SOCK_STREAM)}"
-            self.switch = self._a_switch()
-            try:
-                self.switch.fetch()
-                self.switch.configure()
-                self._ring_late()
-                self.switch.start()
-            except SwitchError as error:
-                if attempt == TRIES - 1 or "cannot be used" not in str(error):
-                    raise StageError(f"no Asterisk for this stage: {error}") from error
-            else:
-                return
-
-    def _copy_root(self) -> None:
-        shutil.copytree(ROOT / "flows", self.root / "flows", dirs_exist_ok=True)
-        shutil.copytree(
-            ROOT / "prompts", self.root / "prompts", copy_function=_linked, dirs_exist_ok=True
-        )
-        made_here = ROOT / "var/audio"
-        if made_here.is_dir():
-            shutil.copytree(
-                made_here, self.root / "var/audio", copy_function=_linked, dirs_exist_ok=True
-            )
-        for file in (self.root / "flows/hotlines").glob("*.yaml"):
-            text = re.sub(r"(?m)^hours: .*$", "hours: {open: always}", file.read_text("utf-8"))
-            if self.back_end:
-                url = f"{self.back_end}/{file.stem}/{{item}}/{{caller}}"
-                text = re.sub(
-                    r"(?m)^    kind: sql\n    database: .*\n    query: .*\n",
-                    f'    kind: http\n    url: "{url}"\n'
-                    "    arguments: {item: item, caller: caller}\n",
-                    text,
-                )
-            # everybody known has more numbers: calls from one person fit side by side
-            text = re.sub(
-                r'(?m)^    - \{number: "(\d{11})", (.*)\}.*$',
-                lambda found: "\n".join(
-                    f'    - {{number: "{number}", {found[2]}}}' for number in numbers(found[1])
-                ),
-                text,
-            )
-            if file.stem in self.people:
-                text = re.sub(
-                    r'(?m)^(numbers:\n  "(\d+)": .*\n)',
-                    lambda found: f'{found[1]}  "{people_first(found[2])}": {{}}\n',
-                    text,
-                )
-            file.write_text(text, "utf-8")
+        stage_root.sounds(self.sounds)
+        stage_root.copy(self.root, self.people, self.back_end)
         if self._change is not None:
             self._change(self.root)
+        self.hotlines: Hotlines = hotlines.load(self.root)
+        try:
+            self.switch = started(self._a_switch, self._more_extensions)
+        except SwitchError as error:
+            raise StageError(f"no Asterisk for this stage: {error}") from error
+        self.agi = self.switch.agi
 
     def _a_switch(self) -> Switch:
-        rtp = 11000 + secrets.randbelow(100) * RTP_PORTS
-        return Switch(
+        return a_switch(
             self.directory / "asterisk",
-            ROOT,
-            lines=self._lines(),
-            agi=self.agi,
-            ports=Ports(
-                free_port(socket.SOCK_DGRAM),
-                free_port(socket.SOCK_STREAM),
-                rtp,
-                rtp + RTP_PORTS - 1,
-            ),
+            self.name,
+            lines=list(stage_dialplan.lines(self.hotlines, self.people)),
             sounds=self.sounds,
             spool=self.spool,
             desks=self.desks,
-            name=self.name,
         )
 
-    def _lines(self) -> list[dialplan.Line]:
-        lines = []
-        for name, line in self.hotlines.lines.items():
-            first = [number for number in line.numbers if number[0] == PEOPLE_FIRST]
-            others = [number for number in line.numbers if number not in first]
-            lines.append(self._line(name, name, others))
-            if first:
-                lines.append(self._line(f"{name}_people", name, first, self.people[name]))
-        return lines
-
-    def _line(
-        self, name: str, hotline: str, numbers: Sequence[str], people: Sequence[str] = ()
-    ) -> dialplan.Line:
-        def path(prompt: str) -> str:
-            first = self.hotlines.library.recorded(hotline, prompt)[0]
-            assert first is not None
-            return first
-
-        return dialplan.Line(
-            name,
-            tuple(numbers),
-            path("maintenance.line"),
-            path("maintenance.leave_message"),
-            path("maintenance.kept"),
-            path("closing.goodbye"),
-            people=tuple(people),
-            features=() if people else plan.codes(self.hotlines.lines[hotline]),
-        )
-
-    def _ring_late(self) -> None:
-        """Numbers by which a line is rung for a while before the service hears of it."""
-        rows = ["", "[sansheng-lines]"]
-        for name, line in self.hotlines.lines.items():
-            for number in line.numbers:
-                rows += [  # tenths of a second, then the number
-                    f"exten => _*XXX*{number},1,Set(SANSHENG_START=${{CDR(start,u)}})",
-                    " same => n,Ringing()",
-                    " same => n,Wait($[${EXTEN:1:3}/10])",
-                    f" same => n,Set(SANSHENG_NUMBER={number})",
-                    f" same => n,Goto(sansheng-line-{name},s,1)",
-                ]
-        rows += [  # any FastAGI service on this machine, by its port
-            "exten => _#X.,1,Set(TIMEOUT(absolute)=60)",
-            " same => n,AGI(agi://127.0.0.1:${EXTEN:1}/call)",
-            " same => n,Hangup()",
-        ]
-        with (self.switch.directory / "etc/sansheng.conf").open("a") as file:
-            file.write("\n".join(rows) + "\n")
+    def _more_extensions(self, switch: Switch) -> None:
+        with (switch.directory / "etc/sansheng.conf").open("a") as file:
+            file.write(stage_dialplan.extensions(self.hotlines))
 
     # ------------------------------------------------------------ the service
 
@@ -368,7 +259,7 @@ class Stage:
         self, phone: Phone, number: str, caller: str = "13800138000", rung: float = 0.0
     ) -> PhoneCall:
         """Ring a line; it has rung `rung` seconds (to a tenth) when the service hears of it."""
-        return await phone.dial(late(number, rung), self.sip, caller)
+        return await phone.dial(stage_dialplan.late(number, rung), self.sip, caller)
 
     @property
     def control(self) -> Path:
@@ -394,7 +285,7 @@ class Stage:
             self.hotlines,
             self.voices,
             back_end,
-            late,
+            stage_dialplan.late,
             FAILED,
         )
 
@@ -452,56 +343,7 @@ def _voices(stamp: str, root: Path, sounds: Path) -> Voices:
     return Voices(templates(hotlines.load(root), sounds))
 
 
-def late(number: str, rung: float) -> str:
-    """What to dial so that a line has rung for so long (to a tenth of a second) when the
-    service hears of the call."""
-    return f"*{round(rung * 10):03d}*{number}" if rung else number
-
-
 def scene(name: str) -> Scenario:
     """A scenario by its name. Raises FileNotFoundError."""
     own = SCENES / f"{name}.yaml"
     return scenario_file.read(own if own.exists() else ROOT / f"tests/scenarios/{name}.yaml", ROOT)
-
-
-def people_first(number: str) -> str:
-    """What to dial so that people are rung before the service."""
-    return PEOPLE_FIRST + number
-
-
-def prepare(sounds: Path) -> None:
-    """This checkout's prompts as they are now, derived once for all stages. Raises StageError."""
-    shared = ROOT / "var/live/sounds"
-    shared.mkdir(parents=True, exist_ok=True)
-    with (shared.parent / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        try:
-            masters.prepare(ROOT, shared)
-        except (masters.BuildRuns, masters.EngineMissing) as error:
-            raise StageError(f"the prompts cannot be made: {error}") from error
-        shutil.copytree(shared, sounds, copy_function=_linked, dirs_exist_ok=True)
-
-
-def free_port(kind: socket.SocketKind) -> int:
-    """A port on 127.0.0.1 that nobody uses just now."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _linked(source: str, target: str) -> None:
-    """A copy that takes no room where that can be: sounds are replaced, never written into."""
-    if source.endswith((".yaml", ".json")):
-        shutil.copy2(source, target)
-        return
-    try:
-        os.link(source, target)
-    except OSError:  # another disk, or a stranger's file
-        shutil.copy2(source, target)
-
-
-def _short(path: Path) -> Path:
-    """A place for a unix socket whose name is not too long for one."""
-    if len(os.fsencode(path)) <= SOCKET_PATH:
-        return path
-    return Path(tempfile.mkdtemp(prefix="stage-")) / path.name

@@ -24,7 +24,8 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-from harness import Stage, free_port
+from harness import Stage
+from places import free_port
 from sqlalchemy import select
 from watching import Watch
 

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
-from harness import ROOT
+from places import ROOT
 
 from ivr import rehearsal, scenario_file, wire_rehearsal
 from ivr.hotlines import Hotlines

@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import ROOT, Stage, free_port
+from harness import Stage
+from places import ROOT, free_port
 from watching import Watch
 
 from ivr import scenario_file

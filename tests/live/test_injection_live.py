@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from harness import ROOT, free_port
+from places import ROOT, free_port
 
 from ivr.agi import Session, UnsafeArgument
 from ivr.clock import SystemClock

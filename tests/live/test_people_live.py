@@ -18,7 +18,6 @@ from pathlib import Path
 
 import pytest
 from conversations import CONVERSATIONS, hurried
-from harness import ROOT
 from people import (
     AGENT,
     CALLER,
@@ -36,6 +35,7 @@ from people import (
     talk,
     voice,
 )
+from places import ROOT
 
 from ivr.actions import RingAgent
 from ivr.events import AgentFailed, Stored

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 from faked import AmiClient
-from harness import ROOT, free_port
 from people import AGENT, Desk, Office, takes, talk
+from places import ROOT, free_port
 
 from ivr.clock import VirtualClock
 from ivr.fake import FakeAsterisk

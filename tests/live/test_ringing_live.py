@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from crowd import Crowd, Script, Scripts, Talk, originate, short
 from faked import AmiClient
-from harness import ROOT, free_port
+from places import ROOT, free_port
 
 from ivr import dialplan
 from ivr.clock import Clock, SystemClock, VirtualClock

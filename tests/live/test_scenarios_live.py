@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 import standing
-from harness import ROOT, Performed, Stage, scene
+from harness import Performed, Stage, scene
+from places import ROOT
 
 from ivr import hotlines
 from ivr.live_caller import BackEnd
