@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ivr.options import HERE, Json, Limit, LineOption, known_line, looking_back
-from ivr.showing import Refused, moment, out, show
+from ivr.moments import SECONDS
+from ivr.options import HERE, Json, Limit, LineOption, known_line, looking_back, moments
+from ivr.showing import Refused, out, show
 
 if TYPE_CHECKING:
     from ivr.roster import Row
@@ -81,9 +82,10 @@ def history(
         rows = roster.history(looking_back(), line, staff_number, limit)
     except roster.NoAgent as error:
         raise Refused(str(error)) from error
+    times = moments()
     brief = [
         {
-            "at": moment(row["at"], "%m-%d %H:%M:%S"),
+            "at": times(row["at"], row["line"] or line, SECONDS),
             "agent": row["staff_number"],
             "state": row["state"],
             "reason": row["reason"],
@@ -92,7 +94,7 @@ def history(
         }
         for row in rows
     ]
-    show(brief, as_json, "changes of state", whole=rows)
+    show(brief, as_json, "changes of state", whole=rows, times=times)
 
 
 def line(line: LineOption = None, as_json: Json = False) -> None:
@@ -105,7 +107,7 @@ def line(line: LineOption = None, as_json: Json = False) -> None:
     rows = roster.waiting(looking_back(), datetime.now(UTC), staff, line)
     brief = [
         {
-            "call": row["call"],
+            "call or promise": row["call"] or row["promise"],
             "line": row["line"],
             "department": row["department"],
             "wants": row["wanted"],

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from ivr import place
-from ivr.options import HERE, Json, Limit, LineOption, known_line, looking_back
+from ivr.options import HERE, Json, Limit, LineOption, known_line, looking_back, moments
 from ivr.showing import Refused, one_of, out, show
 
 
@@ -66,7 +66,8 @@ def calls(line: LineOption = None, limit: Limit = 100, as_json: Json = False) ->
 
     known_line(line)
     rows = listing.calls(looking_back(), line, limit)
-    show(listing.calls_brief(rows), as_json, "calls", whole=rows)
+    times = moments()
+    show(listing.calls_brief(rows, times), as_json, "calls", whole=rows, times=times)
 
 
 def journal(
@@ -110,4 +111,5 @@ def messages(
     if state is not None:
         one_of(state, STATES, "state")
     rows = listing.left(looking_back(), line, state, limit)
-    show(listing.left_masked(rows), as_json, "messages", whole=rows)
+    times = moments()
+    show(listing.left_masked(rows, times), as_json, "messages", whole=rows, times=times)

@@ -17,15 +17,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ivr.document import Text
-from ivr.options import HERE, By, Json, Limit, LineOption, known_line, looking_back, staff_number
-from ivr.showing import Refused, count, err, moment, out, show
+from ivr.moments import YEAR
+from ivr.options import (
+    HERE,
+    By,
+    Json,
+    Limit,
+    LineOption,
+    known_line,
+    looking_back,
+    moments,
+    staff_number,
+)
+from ivr.showing import Refused, count, err, out, show
 
 if TYPE_CHECKING:
     from ivr.retention_rules import Rules
     from ivr.spool import Spool
     from ivr.store import Store
-
-DAY = "%Y-%m-%d %H:%M"
 
 Days = typer.Option(help="As if this were written in the lines' files, such as '90 days'.")
 
@@ -66,7 +75,7 @@ def erase(
     if done.before is None:
         _said(f"{call} is erased: {more} are gone for good")
         return
-    who, at = done.before.who or "somebody", f"{done.before.at.astimezone():{DAY}}"
+    who, at = done.before.who or "somebody", f"{done.before.at.astimezone():{YEAR} %Z}"
     _said(f"{call} was erased already, by {who}, {at}: {masked(done.before.reason)}")
     if done.calls or done.recordings:
         _said(f"what was left of it is gone now, too: {more}")
@@ -83,18 +92,19 @@ def erasures(line: LineOption = None, limit: Limit = 100, as_json: Json = False)
     rows = erasing.listed(looking_back(), line, limit)
     for row in rows:
         row["reason"] = masked(row["reason"])
+    times = moments()
     brief = [
         {
             "id": row["id"],
             "what": row["what"],
             "line": row["line"],
-            "at": moment(row["at"], DAY),
+            "at": times(row["at"], row["line"], YEAR),
             "by": row["by"],
             "reason": row["reason"] if row["gone"] else f"{row['reason']} (file still there)",
         }
         for row in rows
     ]
-    show(brief, as_json, "erasures", whole=rows)
+    show(brief, as_json, "erasures", whole=rows, times=times)
 
 
 def retention(

@@ -229,7 +229,11 @@ def parse(hotline: Map) -> Hours:
     """The hours of a line, from its keys `zone` and `hours`; its `promises` are read as well, so
     that no call is the first to find a mistake in them. Raises BadFile."""
     problems: list[Problem] = []
-    zone = _zone(hotline, problems)
+    try:
+        local = zone(hotline)
+    except BadFile as error:
+        problems += error.problems
+        local = ZoneInfo("UTC")
     promises = hotline.get("promises", Map())
     for within in promises.values() if isinstance(promises, Map) else ():
         try:
@@ -240,20 +244,20 @@ def parse(hotline: Map) -> Hours:
     if not isinstance(at, Map):
         raise bad(at, "F103", "hours take settings", 'write {open: {mon-fri: "08:30-17:00"}}')
     problems += known_keys(at, ("open", "work", "holidays", "closed", "working"))
-    always = at.get("open", "always") == "always"
+    always, told = at.get("open", "always") == "always", len(problems)
     open_ = ALWAYS if always else _week(at["open"], problems)
     work = _week(at["work"], problems) if "work" in at else OFFICE if always else open_
+    if not any(work.values()) and len(problems) == told:  # else it is their mistake, and told
+        what = "a line without working hours can promise nothing"
+        problems += bad(at.get("work", at), "F602", what, "add hours").problems
     kept = at.get("holidays", "none" if always else "cn")
     if kept not in ("cn", "none"):
         problems += bad(kept, "F602", f"'{kept}' is no calendar", "write cn or none").problems
-    if not any(work.values()):
-        what = "a line without working hours can promise nothing"
-        problems += bad(at.get("work", at), "F602", what, "add hours").problems
     closed, working = _dates(at, "closed", problems), _dates(at, "working", problems)
     if problems:
         raise BadFile(problems)
     return Hours(
-        zone,
+        local,
         open_,
         work,
         holidays=kept == "cn",
@@ -263,14 +267,14 @@ def parse(hotline: Map) -> Hours:
     )
 
 
-def _zone(hotline: Map, problems: list[Problem]) -> ZoneInfo:
+def zone(hotline: Map) -> ZoneInfo:
+    """The time zone of a line. Raises BadFile."""
     name = hotline.get("zone", "Asia/Shanghai")
     try:
         return ZoneInfo(str(name))
     except (ZoneInfoNotFoundError, ValueError, OSError):
         fix = "write a name such as Asia/Shanghai"
-        problems += bad(name, "F603", f"there is no time zone '{name}'", fix).problems
-        return ZoneInfo("UTC")
+        raise bad(name, "F603", f"there is no time zone '{name}'", fix) from None
 
 
 def _week(at: Value, problems: list[Problem]) -> WEEK:

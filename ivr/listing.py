@@ -24,18 +24,18 @@ from sqlalchemy.exc import ArgumentError
 from ivr import hotlines, line_compiler, messages, replay
 from ivr.call import Call, step
 from ivr.codec import encode
+from ivr.moments import SECONDS, Moments
 from ivr.prompts import Library
 from ivr.redact import mask, redacted
-from ivr.showing import moment
 from ivr.store import Message, StorageFailed, Store
 
 Row = dict[str, Any]
 
 
-SECONDS = "%m-%d %H:%M:%S"
-"""As log lines have it."""
 WITHHELD = "withheld"
 """How a table shows a caller without a number."""
+ERASED = "(erased)"
+"""How it shows the caller of a call that was erased."""
 MADE = frozenset({"alembic_version", "calls", "journal"})
 """Tables by which a database of ours is known, whatever its age."""
 MENDED = (
@@ -138,6 +138,10 @@ def _file(url: str) -> Path | None:
 
 def calls(store: Store, hotline: str | None, limit: int) -> list[Row]:
     """Calls, the latest first. Raises StorageFailed."""
+    found = replay.calls(store, hotline=hotline, limit=limit)
+    if not found:
+        return []
+    gone = replay.erased(store, found[-1].offered_at, found[0].offered_at)
     return [
         {
             "call": row.id,
@@ -152,19 +156,21 @@ def calls(store: Store, hotline: str | None, limit: int) -> list[Row]:
             "record": dict(row.record),
             "problem": row.problem,
             "version": row.version,
+            "erased": row.id in gone,
         }
-        for row in replay.calls(store, hotline=hotline, limit=limit)
+        for row in found
     ]
 
 
-def calls_brief(rows: Sequence[Row]) -> list[Row]:
-    """The same for a table on a screen: local times, and what one looks at first comes first."""
+def calls_brief(rows: Sequence[Row], times: Moments | None = None) -> list[Row]:
+    """The same for a table on a screen: what one looks at first comes first."""
+    times = times or Moments()
     return [
         {
             "call": row["call"],
-            "at": moment(row["offered_at"], SECONDS),
+            "at": times(row["offered_at"], row["line"], SECONDS),
             "line": row["line"],
-            "caller": row["caller"] or WITHHELD,
+            "caller": ERASED if row.get("erased") else row["caller"] or WITHHELD,
             "ended by": row["ended_by"] or "(is up)",
             "rung": f"{row['rung']:.1f}",
             "number": row["number"],
@@ -215,17 +221,18 @@ def left(store: Store, hotline: str | None, state: str | None, limit: int) -> li
     ]
 
 
-def left_masked(rows: Sequence[Row]) -> list[Row]:
+def left_masked(rows: Sequence[Row], times: Moments | None = None) -> list[Row]:
     """The same for a table on a screen: masked, and only what one looks at first."""
+    times = times or Moments()
     return [
         {
             "message": row["message"],
             "line": row["line"],
             "kind": row["kind"],
-            "due": moment(row["due_at"], SECONDS),
+            "due": times(row["due_at"], row["line"], SECONDS),
             "contact": mask(row["contact"] or row["caller"]),
             "state": row["state"],
-            "at": moment(row["created_at"], SECONDS),
+            "at": times(row["created_at"], row["line"], SECONDS),
             "seconds": round(row["seconds"], 1),
             "quality": row["quality"],
         }

@@ -14,8 +14,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ivr.options import Json, LineOption, known_line, looking_back, staff_number
-from ivr.showing import Refused, moment, show
+from ivr.options import Json, LineOption, known_line, looking_back, moments, staff_number
+from ivr.showing import Refused, show
 
 
 def offenders(
@@ -49,5 +49,9 @@ def offenders(
         }
         for one in found
     ]
-    brief = [{**row, "last": moment(row["last"]), "calls": row["calls"][0]} for row in rows]
-    show(brief, as_json, "offenders", whole=rows)
+    times = moments()
+    brief = [
+        {**row, "last": times(row["last"], row["lines"][0]), "calls": row["calls"][0]}
+        for row in rows
+    ]
+    show(brief, as_json, "offenders", whole=rows, times=times)

@@ -17,6 +17,7 @@ import typer
 from ivr.showing import Refused, one_of
 
 if TYPE_CHECKING:
+    from ivr.moments import Moments
     from ivr.store import Store
 
 
@@ -44,6 +45,13 @@ def known_line(line: str | None, *others: str) -> None:
 
     if line is not None:
         one_of(line, [*listing.line_names(HERE.root), *others], "line")
+
+
+def moments() -> Moments:
+    """What shows times by the clocks of the lines that are here."""
+    from ivr.moments import Moments
+
+    return Moments(HERE.root)
 
 
 def looking_back() -> Store:

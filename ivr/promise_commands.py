@@ -15,8 +15,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ivr.document import Text
-from ivr.options import By, Json, Limit, LineOption, Words, known_line, looking_back, staff_number
-from ivr.showing import Refused, err, moment, one_of, out, show
+from ivr.moments import YEAR
+from ivr.options import (
+    By,
+    Json,
+    Limit,
+    LineOption,
+    Words,
+    known_line,
+    looking_back,
+    moments,
+    staff_number,
+)
+from ivr.showing import Refused, err, one_of, out, show
 
 if TYPE_CHECKING:
     from ivr.promises import Promise
@@ -63,13 +74,14 @@ def promises(
             raise Refused(f"--due '{due}' is no length of time: write e.g. 30 min or 2 h") from None
     found = work.listed(looking_back(), hotline=line, states=states, due_before=before, limit=limit)
     rows = [_row(one, now) for one in found]
+    times = moments()
     brief = [
         {
             "promise": row["promise"],
             "line": row["line"],
             "kind": row["kind"],
             "contact": row["contact"],
-            "due": moment(row["due_at"]),
+            "due": times(row["due_at"], row["line"]),
             "state": row["state"],
             "calls": row["tries"],
             "owner": row["owner"],
@@ -77,7 +89,7 @@ def promises(
         }
         for row in rows
     ]
-    show(brief, as_json, "promises", whole=rows)
+    show(brief, as_json, "promises", whole=rows, times=times)
 
 
 @app.command("show")
@@ -106,17 +118,20 @@ def show_(promise: Id, as_json: Json = False) -> None:
     if as_json:
         show([], True, whole={**row, "attempts": tries})
         return
+    times = moments()
     for name, value in row.items():
         if value not in ("", None):
-            value = moment(value, "%Y-%m-%d %H:%M") if name.endswith("_at") else value
+            value = times(value, one.hotline, YEAR) if name.endswith("_at") else value
             out.print(f"{name:10} {value}", highlight=False, markup=False, soft_wrap=True)
     out.print()
-    show([{**each, "at": moment(str(each["at"]))} for each in tries], False, "attempts")
+    brief = [{**each, "at": times(str(each["at"]), one.hotline)} for each in tries]
+    show(brief, False, "attempts", times=times)
 
 
 @app.command()
 def report(
     days: Annotated[int, typer.Option(min=1, help="Promises made in so many days.")] = 30,
+    line: LineOption = None,
     as_json: Json = False,
 ) -> None:
     """How each line keeps its promises; exit code 1 if any is broken (承诺兑现报告)."""
@@ -124,9 +139,9 @@ def report(
 
     from ivr import promises as work
 
-    rows = [
-        asdict(one) for one in work.report(looking_back(), datetime.now(UTC) - timedelta(days=days))
-    ]
+    known_line(line)
+    since = datetime.now(UTC) - timedelta(days=days)
+    rows = [asdict(one) for one in work.report(looking_back(), since, line)]
     show(rows, as_json, "promises kept", whole=rows)
     if any(row["broken"] for row in rows):
         raise typer.Exit(1)

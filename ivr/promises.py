@@ -299,8 +299,9 @@ class Report:
     dropped: int = 0
 
 
-def report(store: Store, since: datetime | None = None) -> list[Report]:
-    """One row a line, of the promises made since then. Raises StorageFailed."""
+def report(store: Store, since: datetime | None = None, hotline: str | None = None) -> list[Report]:
+    """One row a line, or of this one only, of the promises made since then. Raises
+    StorageFailed."""
     held = promises.c
     broken, still = held.broken_at.is_not(None), held.dropped_at.is_(None)
 
@@ -323,6 +324,8 @@ def report(store: Store, since: datetime | None = None) -> list[Report]:
     )
     if since is not None:
         query = query.where(held.made_at >= since)
+    if hotline is not None:
+        query = query.where(held.hotline == hotline)
     with store.read() as connection:
         return [Report(**row._mapping) for row in connection.execute(query)]
 

@@ -77,6 +77,19 @@ def calls(
         return [Call(**row._mapping) for row in connection.execute(query)]
 
 
+def erased(store: Store, since: datetime, until: datetime) -> set[str]:
+    """The ids of erased calls that were offered in this time, both ends included. Raises
+    StorageFailed."""
+    calls, erasures = tables.calls.c, tables.erasures.c
+    query = (
+        select(erasures.call_id)
+        .join(tables.calls, calls.id == erasures.call_id)
+        .where(calls.offered_at.between(since, until))
+    )
+    with store.read() as connection:
+        return set(connection.execute(query).scalars())
+
+
 class Fold:
     """A call's row as it follows from its entries, taken one by one.
 

@@ -22,7 +22,7 @@ from sqlalchemy import or_, select
 from ivr import floor
 from ivr.staff import NOBODY, Staff
 from ivr.store import Store
-from ivr.tables import agent_log, agents, seats
+from ivr.tables import agent_log, agents, promises, seats
 
 Row = dict[str, Any]
 
@@ -132,10 +132,14 @@ def waiting(
 ) -> list[Row]:
     """Who waits, in the order in which they are served: `ahead` and `minutes` are what the caller
     is told, `rings` is the staff number of the agent whose phone rings for the caller. `later` is
-    when a call-back may be tried at the earliest. Raises StorageFailed."""
+    when a call-back may be tried at the earliest, `promise` which one it keeps. Raises
+    StorageFailed."""
     rows = []
     with store.read() as connection:
         seen = floor.read(connection, now, "", staff)
+        waits = [place.ticket for place in seen.places if place.ticket]
+        query = select(promises.c.place, promises.c.id).where(promises.c.place.in_(waits))
+        kept: dict[str | None, str] = {row.place: row.id for row in connection.execute(query)}
         claimed = {row.place_id: row.staff_number for row in connection.execute(select(agents))}
         for place in sorted(seen.places, key=lambda one: (one.joined_at, one.id)):
             if hotline not in (None, place.hotline):
@@ -144,10 +148,12 @@ def waiting(
             file = staff.get(place.hotline, NOBODY).minutes(place.department)
             stands = seen.standing(place, file if talk is None else talk)
             asleep, rings = seen.asleep(place), claimed.get(place.id)
+            promise = kept.get(place.ticket)
             told = stands.staffed and not asleep and rings is None
             rows.append(
                 {
-                    "call": place.call_id or place.ticket,
+                    "call": place.call_id or (None if promise else place.ticket),
+                    "promise": promise,
                     "line": place.hotline,
                     "department": place.department,
                     "wanted": place.staff_number or None,

@@ -13,15 +13,17 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
 from difflib import get_close_matches
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+if TYPE_CHECKING:
+    from ivr.moments import Moments
 
 out = Console()
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -48,18 +50,20 @@ def one_of(value: str, known: Iterable[str], what: str) -> str:
     raise Refused(f"there is no {what} '{value}': {guess}choose one of {', '.join(names)}")
 
 
-def moment(at: str, spec: str = "%m-%d %H:%M") -> str:
-    """A time in ISO 8601 for people at the machine: its own, to the minute; empty stays empty."""
-    return f"{datetime.fromisoformat(at).astimezone():{spec}}" if at else ""
-
-
 def count(number: int, noun: str) -> str:
     """`1 call`, `2 calls`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def show(rows: Sequence[dict[str, Any]], as_json: bool, title: str = "", whole: Any = None) -> None:
-    """Rows as a table for people, or as JSON (`whole`, if that is more than the rows)."""
+def show(
+    rows: Sequence[dict[str, Any]],
+    as_json: bool,
+    title: str = "",
+    whole: Any = None,
+    times: Moments | None = None,
+) -> None:
+    """Rows as a table for people, or as JSON (`whole`, if that is more than the rows); `times` are
+    those that stand in the table."""
     if as_json:
         told = rows if whole is None else whole
         sys.stdout.write(json.dumps(told, ensure_ascii=False, indent=1, default=str) + "\n")
@@ -68,6 +72,8 @@ def show(rows: Sequence[dict[str, Any]], as_json: bool, title: str = "", whole: 
         out.print(f"no {title or 'rows'}")
         return
     table(rows, out)
+    if times is not None and times.note():
+        err.print(times.note(), style="dim")
 
 
 def table(rows: Sequence[dict[str, Any]], console: Console) -> None:

@@ -17,9 +17,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ivr.options import HERE, By, Json, Limit, LineOption, known_line, looking_back, staff_number
+from ivr.options import (
+    HERE,
+    By,
+    Json,
+    Limit,
+    LineOption,
+    known_line,
+    looking_back,
+    moments,
+    staff_number,
+)
 from ivr.options import Words as Text
-from ivr.showing import Refused, complain, err, moment, one_of, out, show
+from ivr.showing import Refused, complain, err, one_of, out, show
 from ivr.store import StorageFailed
 
 if TYPE_CHECKING:
@@ -93,20 +103,21 @@ def _list(
         stands = work.standing(one, now, lines.get(one.hotline, Rules()).due_soon)
         if not wanted or stands in wanted:
             rows.append({**_row(one), "stands": stands})
+    times = moments()
     brief = [
         {
             "ticket": row["ticket"],
             "line": row["line"],
             "kind": row["kind"],
             "urgency": row["urgency"],
-            "due": moment(row["due_at"]),
+            "due": times(row["due_at"], row["line"]),
             "stands": row["stands"].replace("_", " "),
             "state": row["state"].replace("_", " for ", 1),
             "owner": row["owner"],
         }
         for row in rows[:limit]
     ]
-    show(brief, as_json, "tickets", whole=rows[:limit])
+    show(brief, as_json, "tickets", whole=rows[:limit], times=times)
 
 
 @app.command("show")
@@ -126,9 +137,10 @@ def show_(ticket: Id, as_json: Json = False) -> None:
     if as_json:
         show([], True, whole={**row, "history": history})
         return
+    times = moments()
     for name, value in row.items():
         if value not in ("", None, {}):
-            told = moment(value) if name.endswith("_at") else value
+            told = times(value, one.hotline) if name.endswith("_at") else value
             if isinstance(value, dict):
                 told = " ".join(f"{key}={one}" for key, one in value.items())
             out.print(f"{name:17} {told}", highlight=False, markup=False, soft_wrap=True)
@@ -137,7 +149,7 @@ def show_(ticket: Id, as_json: Json = False) -> None:
         [
             {
                 "row": str(step["seq"]),
-                "at": moment(step["at"]),
+                "at": times(step["at"], one.hotline),
                 "what": step["what"],
                 "who": step["who"],
                 "text": step["text"],
@@ -146,6 +158,7 @@ def show_(ticket: Id, as_json: Json = False) -> None:
         ],
         False,
         "history",
+        times=times,
     )
 
 

@@ -206,6 +206,12 @@ def test_a_mistake_in_the_hours_is_told_with_its_place(text: str, sentence: str)
     assert sentence in str(told.value)
 
 
+def test_one_mistake_is_told_once() -> None:
+    with pytest.raises(BadFile) as told:
+        line('open: {mon: "25:00-09:00"}')
+    assert len(told.value.problems) == 1
+
+
 def test_an_unknown_zone_is_told() -> None:
     with pytest.raises(BadFile, match="there is no time zone 'Asia/Beijing'"):
         line(BANK, "Asia/Beijing")
