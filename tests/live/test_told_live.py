@@ -5,18 +5,16 @@ wait lets all of them end."""
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import time
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conversations import in_conversation
+from elsewhere import Elsewhere
 from faked import AmiClient
 from people import AGENT, Office, names, staffed, takes, talk
 
@@ -40,32 +38,6 @@ write =
 WHO, NEXT, LATE = "13800300001", "13800300002", "13800300003"
 
 
-class Desk:
-    """Another system's address: what is posted there, and when."""
-
-    def __init__(self) -> None:
-        self.posts: list[tuple[float, str, dict[str, Any]]] = []
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode()
-        fields = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line)
-        fields = {name.lower(): value for name, value in fields.items()}
-        body = await reader.readexactly(int(fields["content-length"]))
-        self.posts.append((time.monotonic(), fields.get("authorization", ""), json.loads(body)))
-        writer.write(b"HTTP/1.1 204 X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-        await writer.drain()
-        writer.close()
-
-    @asynccontextmanager
-    async def listening(self) -> AsyncIterator[str]:
-        server = await asyncio.start_server(self.serve, "127.0.0.1", 0)
-        try:
-            yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hook"
-        finally:
-            server.close()
-            await server.wait_closed()
-
-
 async def until(what: str, found: Any, within: float) -> Any:
     deadline = time.monotonic() + within
     while not (one := found()):
@@ -78,7 +50,7 @@ async def until(what: str, found: Any, within: float) -> Any:
 async def test_what_the_agent_heard_and_a_ticket_that_alerts_are_told_to_other_programs(
     tmp_path: Path, figures: list[str]
 ) -> None:
-    desk = Desk()
+    desk = Elsewhere()
     async with desk.listening() as address:
 
         def change(root: Path) -> None:
@@ -109,13 +81,14 @@ async def test_what_the_agent_heard_and_a_ticket_that_alerts_are_told_to_other_p
                 return [one for one in ami.events if one.get("UserEvent") == name]
 
             (event,) = await until("no SanshengNote", lambda: told("SanshengNote"), 5)
-            ((when, bearer, note),) = await until("no post", lambda: list(desk.posts), 5)
+            (post,) = await until("no post", lambda: list(desk.requests), 5)
+            (note,) = desk.posted
             assert (event["Line"], event["Call"], event["Agent"]) == ("xjca", row.id, "801")
             assert (note["line"], note["call"], note["agent"]) == ("xjca", row.id, "801")
             stored = [one.what for one in own.stage.entries(row) if isinstance(one.what, Stored)]
             assert event["Reference"] == note["reference"] == stored[0].reference
             assert note["note"]["kind"] == "person"
-            assert bearer == f"Bearer {TOKEN}"
+            assert post.token == f"Bearer {TOKEN}"
             assert TOKEN not in own.stage.said()
             await call.hang_up()
             await own.at_rest()
@@ -128,15 +101,15 @@ async def test_what_the_agent_heard_and_a_ticket_that_alerts_are_told_to_other_p
             tickets.grade(own.stage.store, ticket.id, "serious", "the test", now)
             graded = time.monotonic()
             (event,) = await until("no SanshengTicket", lambda: told("SanshengTicket"), 40)
-            _, (posted, bearer, alert) = await until(
-                "no post of the ticket", lambda: desk.posts[1:] and desk.posts[:2], 20
+            alert = await until(
+                "no post of the ticket", lambda: desk.requests[1:] and desk.requests[1], 20
             )
-            assert event["Ticket"] == alert["ticket"] == ticket.id
-            assert bearer == f"Bearer {TOKEN}"
+            assert event["Ticket"] == desk.posted[1]["ticket"] == ticket.id
+            assert alert.token == f"Bearer {TOKEN}"
             ami.transport.close()
             figures.append(
-                f"the note: posted {when - accepted:.2f} s after it was accepted; "
-                f"a grade that alerts: {posted - graded:.1f} s"
+                f"the note: posted {post.at - accepted:.2f} s after it was accepted; "
+                f"a grade that alerts: {alert.at - graded:.1f} s"
             )
 
 

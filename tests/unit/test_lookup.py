@@ -1,53 +1,29 @@
-"""Lookups against a real SQL database and a real HTTP server, kind ones and hostile ones."""
+"""Lookups against a real SQL database, in files and on a server, by whatever callers key in."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import sqlite3
-from collections.abc import AsyncIterator, Callable
 from contextlib import closing
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from back_ends import ITEMS, ROOT, asked, lookups
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, text
 
 from ivr.actions import LookUp
 from ivr.clock import SystemClock, VirtualClock
-from ivr.document import BadFile
 from ivr.events import Found, LookupFailed, NotFound
-from ivr.files import parse, read
+from ivr.files import read
 from ivr.lookup import Lookups, samples
 from ivr.lookup import parse as parse_lookups
 
 pytest_plugins = ["databases"]
 
-ROOT = Path(__file__).parents[2]
 LINES = sorted((ROOT / "flows" / "hotlines").glob("*.yaml"))
-
-
-def lookups(
-    yaml: str, root: Path = ROOT, clock: object = None, environment: dict[str, str] | None = None
-) -> Lookups:
-    body = "".join(f"    {row}\n" for row in yaml.strip().splitlines())
-    made = parse_lookups(parse(f"lookups:\n  item:\n{body}", "line.yaml"))
-    return Lookups(
-        made,
-        clock=clock or SystemClock(),  # type: ignore[arg-type]
-        root=root,
-        environment=environment or {},
-    )
-
-
-def asked(value: str, number: int = 7) -> LookUp:
-    return LookUp(number, "item", (("item", value), ("unused", "x")))
-
-
-# ---------------------------------------------------------------- SQL
 
 
 @pytest.fixture
@@ -59,16 +35,6 @@ def root(tmp_path: Path) -> Path:
         (ROOT / "flows" / "samples" / "business.sql").read_text(encoding="utf-8"), encoding="utf-8"
     )
     return tmp_path
-
-
-ITEMS = """
-kind: sql
-database: samples
-query: "SELECT letters, status FROM ems_items WHERE digits = :item ORDER BY letters"
-fields: [letters, status]
-several: yes
-results: {status: [collected, in_transit, delivering, delivered, held]}
-"""
 
 
 async def test_an_item_of_the_sample_database_is_found(root: Path) -> None:
@@ -269,152 +235,7 @@ async def test_the_delay_shows_the_hold_and_costs_no_real_time(root: Path) -> No
     assert clock.now() - began == pytest.approx(60.0)
 
 
-# ---------------------------------------------------------------- HTTP
-
-
-@dataclass
-class Server:
-    """A small HTTP server that answers as it is told, and remembers what it was asked."""
-
-    port: int = 0
-    answer: Callable[[str], bytes] = lambda target: b""
-    asked: list[str] = field(default_factory=list)
-    headers: list[str] = field(default_factory=list)
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode()
-        self.asked.append(head.split(" ")[1])
-        self.headers.append(head)
-        try:
-            writer.write(self.answer(head.split(" ")[1]))
-            await writer.drain()
-        except ConnectionError:
-            pass  # the client had enough
-        writer.close()
-
-    def says(self, body: object, status: str = "200 OK", more: str = "") -> None:
-        data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        head = (
-            f"HTTP/1.1 {status}\r\nContent-Length: {len(data)}\r\n{more}Connection: close\r\n\r\n"
-        )
-        self.answer = lambda target: head.encode() + data
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[Server]:
-    made = Server()
-    listening = await asyncio.start_server(made.serve, "127.0.0.1", 0)
-    made.port = listening.sockets[0].getsockname()[1]
-    yield made
-    listening.close()
-    await listening.wait_closed()
-
-
-def http(server: Server, more: str = "", path: str = "/items/{item}") -> Lookups:
-    return lookups(
-        f'kind: http\nurl: "http://127.0.0.1:{server.port}{path}"\n'
-        "fields: {status: data.state}\nresults: {status: [open, done]}\n" + more,
-        environment={"TOKEN": "secret"},
-    )
-
-
-async def test_an_answer_over_http_is_mapped_by_its_fields(server: Server) -> None:
-    server.says({"data": {"state": "open", "more": 1}})
-    back = http(server, "token: TOKEN")
-    assert await back.ask(asked("42")) == Found(7, (("status", "open"),))
-    assert server.asked == ["/items/42"]
-    assert "Authorization: Bearer secret" in server.headers[0]
-    await back.close()
-
-
-async def test_a_list_over_http_comes_numbered(server: Server) -> None:
-    server.says([{"data": {"state": "open"}}, {"data": {"state": "done"}}])
-    back = http(server, "several: yes")
-    assert await back.ask(asked("42")) == Found(7, (("status_1", "open"), ("status_2", "done")))
-    server.says([{"data": {"state": "open"}}] * 10)
-    answer = await back.ask(asked("42"))
-    assert isinstance(answer, LookupFailed)
-    assert "more than 9 rows" in answer.reason
-    await back.close()
-
-
-@pytest.mark.parametrize(
-    ("body", "status"), [({}, "404 Not Found"), ([], "200 OK"), (None, "200 OK")]
-)
-async def test_not_there_is_not_found(server: Server, body: object, status: str) -> None:
-    server.says(body, status)
-    back = http(server)
-    assert await back.ask(asked("42")) == NotFound(7)
-    await back.close()
-
-
-@pytest.mark.parametrize(
-    ("body", "status", "why"),
-    [
-        ({"data": {"state": "lost"}}, "200 OK", "is none of open, done"),
-        ({"data": "open"}, "200 OK", "'data.state' is missing"),
-        ({"data": {"state": ["open"]}}, "200 OK", "no plain value"),
-        ({}, "200 OK", "is missing"),
-        ("text", "200 OK", "is missing"),
-        (b"<html>", "200 OK", "no JSON"),
-        (b"[" * 50_000, "200 OK", "no JSON"),
-        (b'{"data": {"state": "' + b"x" * 100_000, "200 OK", "more than 65536 bytes"),
-        ({}, "500 Broken", "HTTP status 500"),
-        ([{"data": {"state": "open"}}] * 10, "200 OK", "more than 1 rows"),
-    ],
-)
-async def test_an_http_answer_that_makes_no_sense_is_a_failure(
-    server: Server, body: object, status: str, why: str
-) -> None:
-    server.says(body, status)
-    back = http(server)
-    answer = await back.ask(asked("42"))
-    assert isinstance(answer, LookupFailed)
-    assert why in answer.reason
-    await back.close()
-
-
-async def test_a_redirect_is_not_followed(server: Server) -> None:
-    server.says(b"", "302 Found", f"Location: http://127.0.0.1:{server.port}/elsewhere\r\n")
-    back = http(server)
-    answer = await back.ask(asked("42"))
-    assert isinstance(answer, LookupFailed)
-    assert "302" in answer.reason
-    assert server.asked == ["/items/42"]
-    await back.close()
-
-
-async def test_a_back_end_that_is_down_or_says_nothing_is_a_failure(server: Server) -> None:
-    server.answer = lambda target: b""
-    back = http(server)
-    assert isinstance(await back.ask(asked("42")), LookupFailed)
-    await back.close()
-    gone = lookups('kind: http\nurl: "http://127.0.0.1:1/{item}"\nfields: [status]', environment={})
-    answer = await gone.ask(asked("42"))
-    assert answer == LookupFailed(7, "ConnectError: the back end does not work")
-    await gone.close()
-
-
-async def test_a_back_end_that_is_too_slow_is_a_failure_at_its_limit() -> None:
-    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()
-        writer.close()
-
-    listening = await asyncio.start_server(silent, "127.0.0.1", 0)
-    port = listening.sockets[0].getsockname()[1]
-    back = lookups(
-        f'kind: http\nurl: "http://127.0.0.1:{port}/{{item}}"\nfields: [status]\nlimit: 200 ms'
-    )
-    began = asyncio.get_running_loop().time()
-    answer = await back.ask(asked("42"))
-    assert isinstance(answer, LookupFailed)
-    assert asyncio.get_running_loop().time() - began < 2
-    await back.close()
-    listening.close()
-    await listening.wait_closed()
-
-
-async def test_a_lookup_that_is_cancelled_is_over(server: Server, root: Path) -> None:
+async def test_a_lookup_that_is_cancelled_is_over(root: Path) -> None:
     back = lookups(ITEMS + "delay: 60 s", root)
     task = asyncio.ensure_future(back.ask(asked("123456785")))
     await asyncio.sleep(0)
@@ -424,77 +245,6 @@ async def test_a_lookup_that_is_cancelled_is_over(server: Server, root: Path) ->
     await back.close()
 
 
-@pytest.mark.parametrize(
-    ("value", "target"),
-    [
-        ("1/../../admin", "/items/1%2F..%2F..%2Fadmin"),
-        ("1?x=2#y", "/items/1%3Fx%3D2%23y"),
-        ("1 HTTP/1.1 王", "/items/1%20HTTP%2F1.1%20%E7%8E%8B"),
-        ("%2e%2e", "/items/%252e%252e"),
-    ],
-)
-async def test_a_value_never_leaves_its_place_in_the_address(
-    server: Server, value: str, target: str
-) -> None:
-    server.says([])
-    back = http(server)
-    assert await back.ask(asked(value)) == NotFound(7)
-    assert server.asked == [target]
-    await back.close()
-
-
-@pytest.mark.parametrize("value", ["", ".", "..", "1\r\nHost: evil", "\udcff", "9" * 65, "\x00"])
-async def test_a_value_that_cannot_be_asked_for_is_not(server: Server, value: str) -> None:
-    server.says([])
-    back = http(server)
-    assert isinstance(await back.ask(asked(value)), LookupFailed)
-    assert server.asked == []
-    await back.close()
-
-
 async def test_an_unknown_lookup_is_a_failure() -> None:
     back = Lookups({}, clock=SystemClock(), root=ROOT, environment={})
     assert await back.ask(LookUp(3, "nothing")) == LookupFailed(3, "there is no lookup 'nothing'")
-
-
-# ---------------------------------------------------------------- the file
-
-
-@pytest.mark.parametrize(
-    ("yaml", "sentence"),
-    [
-        ("kind: ldap\nfields: [a]", "line.yaml:3 F621 'ldap' is no kind of lookup"),
-        ("fields: [a]", "is no kind of lookup"),
-        (
-            "kind: sql\nfields: [a]\ndatabase: x",
-            "line.yaml:3 F107 a lookup of kind sql needs 'query'",
-        ),
-        (
-            'kind: http\nurl: "https://h/{item}"\nfields: [a]\nquery: x',
-            "the key 'query' is unknown",
-        ),
-        ('kind: sql\ndatabase: x\nquery: "DELETE FROM x"\nfields: [a]', "line.yaml:5 F625"),
-        ('kind: sql\ndatabase: x\nquery: "SELECT 1"\nfields: [a]\nseveral: many', "F112"),
-        ('kind: sql\ndatabase: "X Y"\nquery: "SELECT 1"\nfields: [a]', "is no database's name"),
-        ('kind: http\nurl: "https://{item}/x"\nfields: [a]', "the host of a lookup is fixed"),
-        ('kind: http\nurl: "https://me:pw@h/{item}"\nfields: [a]', "holds no password"),
-        ('kind: http\nurl: "ftp://h/{item}"\nfields: [a]', "is no address"),
-        ('kind: http\nurl: "https://h/{Item}"\nfields: [a]', "a brace in the address"),
-        (
-            'kind: http\nurl: "https://h/{item}"\nfields: [a]\ntoken: s3cret',
-            "no environment variable",
-        ),
-        (
-            'kind: http\nurl: "https://h/{item}"\nfields: [a]\nresults: {b: [x]}',
-            "the key 'b' is unknown",
-        ),
-        ('kind: http\nurl: "https://h/{item}"\nfields: [a]\nresults: {a: x}', "is a list"),
-        ('kind: http\nurl: "https://h/{item}"\nfields: [A b]', "'A b' is no name for a value"),
-        ('kind: http\nurl: "https://h/{item}"\nfields: [a]\nlimit: soon', "line.yaml:6 F110"),
-        ('kind: http\nurl: "https://h/{item}"\nfields: [a]\nlimit: 0 s', "a limit of nothing"),
-    ],
-)
-def test_a_mistake_in_a_lookup_is_told_with_its_place(yaml: str, sentence: str) -> None:
-    with pytest.raises(BadFile) as told:
-        lookups(yaml)
-    assert sentence in str(told.value)

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from elsewhere import Elsewhere
 from faked import START
 from structlog.testing import capture_logs
-from test_announcing import TOKEN, Hook
 
 from ivr.actions import RingAgent
 from ivr.clock import SystemClock
@@ -22,6 +22,7 @@ from ivr.store import Call
 from ivr.ticket_rules import Webhook
 
 CALL = Call("c1", "pbx", "1.1", "ems", "11185", "13812345678", START)
+TOKEN = "Hk3tWebhookTokenHk3t"
 
 
 async def told(lines: Hotlines, hook: str) -> list[Any]:
@@ -53,19 +54,19 @@ async def test_a_note_goes_past_the_proxies_of_the_environment_and_with_its_toke
     monkeypatch.setenv("DESK_TOKEN", TOKEN)
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    hook = Hook()
+    hook = Elsewhere()
     async with hook.listening() as address:
         assert await told(lines, address) == []
     assert [(one["event"], one["agent"]) for one in hook.posted] == [("note", "801")]
-    assert hook.tokens == [f"bearer {TOKEN.lower()}"]
+    assert [one.token for one in hook.requests] == [f"Bearer {TOKEN}"]
 
 
 async def test_a_note_that_nobody_takes_is_told_in_the_log_without_its_address(
     lines: Hotlines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DESK_TOKEN", TOKEN)
-    hook = Hook()
-    hook.status = 500
+    hook = Elsewhere()
+    hook.says(status="500 X")
     async with hook.listening() as address:
         [line] = await told(lines, address)
     assert (line["event"], line["why"]) == ("a webhook was not told a note", "HTTP status 500")
