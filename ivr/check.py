@@ -8,7 +8,7 @@ Rules this module keeps:
 - Every outcome of an invoked flow is taken by somebody; every state can be reached, and can
   reach an end; a choice has a way that is always open.
 - Every prompt that can be said, by a flow or by a feature code, exists in every line that can
-  say it, and no text holds a phrase that the documents ban (LKL-B3, HNTV-7, INF-8).
+  say it. What the texts themselves say is judged by `ivr.wording`.
 - Problems are ordered by file and line, each told once.
 """
 
@@ -296,30 +296,3 @@ def _expand(template: str, values: Mapping[str, set[str]]) -> set[str]:
                 nexts.add(_SLOT.sub(lambda _, filled=filled: next(filled), text))  # type: ignore[misc]
         left = nexts
     return {name for name in found if name}
-
-
-# ---------------------------------------------------------------- wording
-
-
-_NOT_SPOKEN = re.compile(r"[^\w]", re.UNICODE)
-
-
-def _plain(text: str) -> str:
-    """What is compared: no punctuation, and the polite 您 read as 你."""
-    return _NOT_SPOKEN.sub("", text).replace("您", "你")
-
-
-def banned(texts: Map, phrases: Iterable[Map]) -> list[Problem]:
-    """The texts of one prompt file that hold a banned phrase; whole sentences are compared with
-    whole sentences, and punctuation does not matter."""
-    problems = []
-    for name, at in texts.items():
-        text = at.get("text", "") if isinstance(at, Map) else at
-        sentences = {_plain(part) for part in re.split(r"[。?!?!,,;;]", text)}
-        for ban in phrases:
-            forms = [_plain(form) for form in ban.get("forms", [ban["phrase"]])]
-            spoken = sentences if ban.get("match") == "whole" else _plain(text)
-            if any(form in spoken for form in forms):
-                what = f"'{name}' contains a phrase that {ban['clause']} bans ({ban['phrase']})"
-                problems.append(problem(name, "F503", what, "reword it"))
-    return problems

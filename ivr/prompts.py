@@ -133,6 +133,13 @@ class Library:
         """How long it takes to say, in seconds. Raises as `parts` does."""
         return round(sum(part.seconds for part in self.parts(hotline, name, slots)), 3)
 
+    def own_seconds(self, hotline: str, name: str) -> float:
+        """How long a text takes without what fills its slots, in seconds; 0 if there is none."""
+        line = self._lines.get(hotline)
+        sentence = line.sentences.get(name) if line else None
+        recipes = sentence.recipes if sentence else ()
+        return round(sum(self._parts[one.base].seconds for one in recipes if one), 3)
+
     def all_parts(self) -> Mapping[str, Part]:
         """Every part of every line, by base name."""
         return self._parts

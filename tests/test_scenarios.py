@@ -190,6 +190,17 @@ def test_every_clause_in_scope_is_shown_by_a_scenario():
     assert clauses("shown") == shown
 
 
+def test_where_a_clause_prescribes_words_the_scenario_that_shows_it_hears_them(lines):
+    prescribed = files.read(HERE.parent / "prompts/rules/prescribed.yaml")["prescribed"]
+    heard: dict[str, set[str]] = {}
+    for one in SCENARIOS.values():
+        clauses = [set(lines.library.clauses(one.hotline, prompt)) for prompt in one.hears]
+        for clause in one.shows:
+            heard.setdefault(clause, set()).update(*clauses)
+    never = {rule["clause"] for rule in prescribed if rule["clause"] not in heard[rule["clause"]]}
+    assert never == set()
+
+
 def test_every_clause_has_one_place():
     places = [clauses(key) for key in ("shown", "checked", "later")]
     assert sum(map(len, places)) == len(set.union(*places)) == 109
