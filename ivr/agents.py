@@ -71,8 +71,7 @@ class Agents:
     # ---------------------------------------------------------------- who there is
 
     def sync(self, staff: Mapping[str, Staff], now: datetime) -> None:
-        """Take over what the files say, `staff` by line. An agent who is new begins as busy; of
-        one who is no longer there only the log stays."""
+        """Take over what the files say, `staff` by line (see `ivr.floor.seat`)."""
         wanted = rows.wanted(staff)
         with self._lock:
             self._staff = dict(staff)

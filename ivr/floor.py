@@ -165,7 +165,8 @@ def seated(connection: Connection) -> list[dict[str, Any]]:
 
 
 def seat(connection: Connection, wanted: Sequence[Mapping[str, Any]], now: datetime) -> None:
-    """These seats and no others. A phone that is new begins as busy."""
+    """These seats and no others. A phone that is new begins as busy; of one that nobody names any
+    more nothing stays but the log, unless a call has it."""
     fresh = {
         "state": BUSY,
         "since": now,
@@ -178,6 +179,8 @@ def seat(connection: Connection, wanted: Sequence[Mapping[str, Any]], now: datet
     phones = sorted({str(one["phone"]) for one in wanted})
     insert_new(connection, agents, [{"phone": phone, **fresh} for phone in phones])
     connection.execute(delete(seats))
+    gone = agents.c.phone.not_in(phones), agents.c.call_id.is_(None)
+    connection.execute(delete(agents).where(*gone))
     if wanted:
         connection.execute(insert(seats), list(wanted))
 

@@ -52,6 +52,17 @@ def test_an_agent_taken_out_of_the_file_is_rung_no_more(agents: Agents, store: S
         assert len(connection.execute(select(tables.seats)).all()) == 1
 
 
+def test_an_agent_who_comes_back_into_the_file_is_new(agents: Agents, store: Store) -> None:
+    ready(agents, "801", "802")
+    join(agents, "c1", wish="802")
+    agents.match(NOON)
+    agents.sync({"shop": staff(a803=("803", "expert"))}, NOON)
+    assert state(store, "802") == ("ringing", "claimed"), "a call has this one still"
+    agents.sync({"shop": SHOP, "bank": BANK}, NOON)
+    assert state(store, "801") == ("busy", "has not signed in yet")
+    assert agents.release("c1", "802", "free", TRANSFER, at(5)) == "ready"
+
+
 def test_an_unknown_phone_has_no_state(agents: Agents) -> None:
     for change in (agents.set_ready, agents.set_busy):
         with pytest.raises(KeyError):
