@@ -17,10 +17,11 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 
 import pytest
 import standing
+from faulted import line, port  # noqa: F401  # fixtures of the tests of faults
 from harness import Done, Performed, Stage, scene
 from places import ROOT, free_port
 from stage_dialplan import people_first
-from toned import desk, left, switch  # noqa: F401  # fixtures of the dialplan's tests
+from toned import booted, desk, left, switch  # noqa: F401  # fixtures of the dialplan's tests
 
 from ivr import hotlines
 from ivr.live_caller import BackEnd
@@ -57,8 +58,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    for line in told:
-        terminalreporter.write_line(line)
+    for row in told:
+        terminalreporter.write_line(row)
 
 
 @pytest.fixture

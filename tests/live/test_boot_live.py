@@ -17,8 +17,10 @@ from ivr.switch import Ports, Switch, SwitchError
 pytestmark = pytest.mark.live
 
 
-def test_it_boots_without_a_complaint_and_with_every_module(switch: Switch) -> None:
-    log = (switch.directory / "log/messages.log").read_text()
+def test_it_boots_without_a_complaint_and_with_every_module(
+    booted: tuple[Switch, str],
+) -> None:
+    switch, log = booted
     assert [row for row in log.splitlines() if " ERROR[" in row or " WARNING[" in row] == []
     wanted = {
         row.partition("=")[2].strip()

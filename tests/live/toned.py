@@ -69,13 +69,19 @@ def desk() -> int:
 
 
 @pytest.fixture(scope="session")
-def switch(tmp_path_factory: pytest.TempPathFactory, desk: int) -> Iterator[Switch]:
-    """The one that serves all tests of the dialplan."""
+def booted(tmp_path_factory: pytest.TempPathFactory, desk: int) -> Iterator[tuple[Switch, str]]:
+    """The one that serves all tests of the dialplan, and what it had logged when it was up."""
     directory = tmp_path_factory.mktemp("switch")
     make_prompts(directory / "sounds")
     own = switches.started(lambda: a_switch(directory, desk))
-    yield own
+    yield own, (directory / "log/messages.log").read_text()
     own.stop()
+
+
+@pytest.fixture(scope="session")
+def switch(booted: tuple[Switch, str]) -> Switch:
+    """The one that serves all tests of the dialplan."""
+    return booted[0]
 
 
 @pytest.fixture
