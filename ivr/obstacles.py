@@ -19,7 +19,7 @@ from pathlib import Path
 from ivr import debian, masters
 from ivr.document import BadFile
 from ivr.speech import EngineMissing
-from ivr.switch import SwitchError
+from ivr.switch import SwitchError, unusable
 
 LEAST = 5_000_000
 """Bytes free below which a disk is full."""
@@ -36,16 +36,8 @@ def ports_free(sip: int, agi: int, manager: int) -> None:
         (agi, socket.SOCK_STREAM, "the service (TCP)", "--agi-port"),
         (manager, socket.SOCK_STREAM, "the manager (TCP)", "--manager-port"),
     ):
-        with socket.socket(socket.AF_INET, kind) as probe:
-            if kind == socket.SOCK_STREAM:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError as error:
-                raise CannotRun(
-                    f"port {port} on 127.0.0.1, wanted for {what}, cannot be used "
-                    f"({error.strerror}): stop what uses it, or choose another with {option}"
-                ) from None
+        if why := unusable(port, kind, what):
+            raise CannotRun(f"{why} with {option}")
 
 
 @contextlib.contextmanager

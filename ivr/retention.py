@@ -113,19 +113,16 @@ def apply(
     days = rules.calls if kind == "calls" else rules.recordings
     trace = Trace(SERVICE, now, f"kept for {spoken(days)}")
     with store.write() as connection:
-        work = _erase_calls if kind == "calls" else _erase_recordings
-        done = work(connection, spool, hotline, rules, rows, trace)
+        if kind == "calls":
+            done = _erase_calls(connection, spool, rules, rows, trace)
+        else:
+            done = _erase_recordings(connection, spool, hotline, rows, trace)
     last = rows[-1]
     return done + Page(after=(last.since, last[0]) if len(rows) == AT_ONCE else None)
 
 
 def _erase_calls(
-    connection: Connection,
-    spool: Spool,
-    hotline: str,
-    rules: Rules,
-    rows: Sequence[Row[Any]],
-    trace: Trace,
+    connection: Connection, spool: Spool, rules: Rules, rows: Sequence[Row[Any]], trace: Trace
 ) -> Page:
     done = Page()
     ids = {one for row in rows for one in for_the_sake_of(connection, row.id)}
@@ -141,12 +138,7 @@ def _erase_calls(
 
 
 def _erase_recordings(
-    connection: Connection,
-    spool: Spool,
-    hotline: str,
-    rules: Rules,
-    rows: Sequence[Row[Any]],
-    trace: Trace,
+    connection: Connection, spool: Spool, hotline: str, rows: Sequence[Row[Any]], trace: Trace
 ) -> Page:
     chain.lock(connection)
     held = Held.read(connection)

@@ -296,16 +296,8 @@ class Switch:
             (self.ports.sip, socket.SOCK_DGRAM, "SIP (UDP)"),
             (self.ports.manager, socket.SOCK_STREAM, "the manager (TCP)"),
         ):
-            with socket.socket(socket.AF_INET, kind) as probe:
-                if kind == socket.SOCK_STREAM:
-                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                try:
-                    probe.bind(("127.0.0.1", port))
-                except OSError as error:
-                    raise SwitchError(
-                        f"port {port} on 127.0.0.1, wanted for {what}, cannot be used "
-                        f"({error.strerror}): stop what uses it, or choose another"
-                    ) from error
+            if why := unusable(port, kind, what):
+                raise SwitchError(why)
 
     def _booted(self, process: subprocess.Popen[bytes]) -> None:
         """Wait until it has booted. Raises SwitchError if it ends, or takes too long."""
@@ -372,6 +364,21 @@ def _lives(pid: int) -> bool:
         return state not in "ZX" or len(os.listdir(f"/proc/{pid}/task")) > 1
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def unusable(port: int, kind: socket.SocketKind, what: str) -> str:
+    """Why a port on 127.0.0.1, wanted for `what`, cannot be used, as a sentence; "" if it can."""
+    with socket.socket(socket.AF_INET, kind) as probe:
+        if kind == socket.SOCK_STREAM:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            return (
+                f"port {port} on 127.0.0.1, wanted for {what}, cannot be used "
+                f"({error.strerror}): stop what uses it, or choose another"
+            )
+    return ""
 
 
 def _desk(name: str, port: int) -> str:
