@@ -1,4 +1,4 @@
-"""A ticket that is announced is also posted to its line's webhook, and tried until it is hopeless."""
+"""A ticket that is announced is also posted to its line's webhook, again until it is hopeless."""
 
 from __future__ import annotations
 
