@@ -1,4 +1,4 @@
-"""The commands about calls: those that are up, those that were, and what they left.
+"""The commands about a service and its calls: those that are up, that were, and what they left.
 
 Rules this module keeps:
 
@@ -17,7 +17,7 @@ import typer
 
 from ivr import place
 from ivr.options import HERE, Json, Limit, LineOption, known_line, looking_back, moments
-from ivr.showing import Refused, one_of, out, show
+from ivr.showing import Refused, complain, err, not_reloaded, one_of, out, show
 
 
 def live(as_json: Json = False) -> None:
@@ -26,6 +26,20 @@ def live(as_json: Json = False) -> None:
 
     rows = _asked({"ask": "live"})
     show(listing.live_brief(rows), as_json, "calls", whole=rows)
+    files = _asked({"ask": "files"})
+    if files.get("problems"):
+        err.print(not_reloaded(files), style="yellow", markup=False)
+
+
+def reload() -> None:
+    """Let the service read lines, flows and texts again; exit code 1 if it could not (重载)."""
+    answer = _asked({"ask": "reload"})
+    if "problems" not in answer:
+        raise Refused("the service that runs is of an older version: start it anew")
+    good = f"reloaded, new calls get it: {', '.join(answer['lines'])}"
+    if answer["problems"]:
+        err.print("nothing was reloaded, new calls get the lines as they were:", style="red")
+    complain(answer["problems"], good)
 
 
 def hangup(call: Annotated[str, typer.Argument(help="The call's id, from `live`.")]) -> None:

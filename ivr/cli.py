@@ -162,6 +162,7 @@ def doctor(as_json: Json = False) -> None:
 app.command()(call_commands.live)
 app.command()(call_commands.hangup)
 app.command()(call_commands.maintenance)
+app.command()(call_commands.reload)
 app.command()(call_commands.calls)
 app.command()(call_commands.journal)
 app.command()(call_commands.replay)

@@ -3,6 +3,7 @@
 Rules this module keeps:
 
 - A Unix socket that only the service's own user can open; one JSON request a line, JSON back.
+- `reload` answers when the lines have been read again; `files` says what became of it at any time.
 - `watch` streams what happens in calls as it happens, callers' numbers whole, so that a watcher
   can tell calls apart; whoever shows them to people masks them. `live` masks them here.
 - Nothing here changes a call but by an event, like any other.
@@ -15,7 +16,7 @@ import json
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ivr.actions import (
     Action,
@@ -36,6 +37,9 @@ from ivr.driver import Driver
 from ivr.events import Event
 from ivr.redact import mask
 from ivr.server import Service
+
+if TYPE_CHECKING:
+    from ivr.reloading import Reloading
 
 WAITING_FOR = {
     Ring: "to answer",
@@ -69,6 +73,8 @@ class Control:
         self._at = at
         self._server: asyncio.Server | None = None
         self._watchers: set[asyncio.Queue[str | None]] = set()
+        self.reloading: Reloading | None = None
+        """What reads the lines again, once there is a service that can."""
 
     async def listen(self) -> None:
         """Open the socket; one left by a service that died is replaced."""
@@ -133,6 +139,8 @@ class Control:
             if request.get("ask") == "watch":
                 await self._watch(reader, writer)
                 return
+            if request.get("ask") == "reload" and self.reloading is not None:
+                await self.reloading.again()
             for answer in self._answer(request):
                 writer.write((answer + "\n").encode())
                 await writer.drain()
@@ -149,8 +157,11 @@ class Control:
                 yield json.dumps({"ended": self._end(str(request.get("call", "")))})
             case "maintenance":
                 yield json.dumps({"maintenance": self._maintain(request)})
+            case "reload" | "files" if self.reloading is not None:
+                yield json.dumps(self._files(self.reloading), ensure_ascii=False)
             case _:
-                yield json.dumps({"error": "ask live, hangup, maintenance or watch"})
+                asked = "live, hangup, maintenance, reload, files or watch"
+                yield json.dumps({"error": f"ask {asked}"})
 
     def live(self, one: Driver) -> dict[str, Any]:
         """One call that is up, for ops."""
@@ -189,6 +200,15 @@ class Control:
             else:
                 self._service.maintenance.discard(line)
         return sorted(self._service.maintenance)
+
+    def _files(self, reloading: Reloading) -> dict[str, Any]:
+        """The lines in use, and why what was read last is not."""
+        failed = reloading.failed_at
+        return {
+            "lines": sorted(self._service.hotlines.lines),
+            "problems": list(reloading.problems),
+            "failed_at": failed.isoformat(timespec="seconds") if failed is not None else None,
+        }
 
     async def _watch(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         queue: asyncio.Queue[str | None] = asyncio.Queue()

@@ -32,6 +32,7 @@ from ivr.document import BadFile
 from ivr.manager import Manager, ManagerDown, ManagerRefused
 from ivr.prompts import Library
 from ivr.settings import Settings, settings_from
+from ivr.showing import not_reloaded
 from ivr.store import StorageFailed
 from ivr.switch import Switch, SwitchError
 
@@ -250,6 +251,10 @@ def _service(root: Path, settings: Settings) -> Iterator[Finding]:
         if closed := answer["maintenance"]:
             what = f"{', '.join(closed)}: callers hear the apology"
             yield Finding("maintenance", "note", what, "if it is over: `sansheng maintenance off`")
+        files = asyncio.run(asyncio.wait_for(place.asked(root, {"ask": "files"}), 5))
+        if files.get("problems"):
+            fix = "mend them until `sansheng check` says nothing, then `sansheng reload`"
+            yield Finding("reload", "wrong", not_reloaded(files), fix)
     except (control.NoService, TimeoutError, OSError) as error:
         fix = "is it another program, or another user's service? (SANSHENG_CONTROL)"
         yield Finding("service", "note", f"listens at {host}:{port}, but: {error}", fix)

@@ -5,8 +5,7 @@ Rules this module keeps:
 - What is missing is said before the first call: a bad file, a database that does not answer, a
   port in use. Without a manager the service still works by keys, and says so.
 - SIGTERM lets the calls that are up end; a second one ends them at once. SIGHUP reads flows,
-  hotlines and texts again, beside the calls that are up; a mistake in them changes nothing but
-  the log.
+  hotlines and texts again, beside the calls that are up (`ivr.reloading`).
 - A manager that is lost, and one that is back, is logged; calls go on without it.
 - Whatever was begun is ended, also if the rest could not begin.
 """
@@ -32,11 +31,11 @@ from ivr.callbacks import Callbacks
 from ivr.chain import Witness
 from ivr.clock import Clock, SystemClock
 from ivr.desk import Desk
-from ivr.document import BadFile
 from ivr.hotlines import Hotlines
 from ivr.journal_writer import Writer
 from ivr.lending import Lending
 from ivr.manager import Manager, ManagerDown, ManagerRefused
+from ivr.reloading import Reloading
 from ivr.retention import Retention
 from ivr.server import Service
 from ivr.settings import Settings
@@ -118,7 +117,13 @@ async def _serve(settings: Settings, loaded: Hotlines, database: Store) -> None:
         callbacks.connect()
         manager = await _manager(settings, service, people, callbacks, ending)
         ending.push_async_callback(service.close)
-        stopping = _signals(settings, service, people)
+        back_door.reloading = Reloading(
+            service,
+            settings.root,
+            lambda: _load(settings, calls=True),
+            lambda loaded: _taken(people, loaded),
+        )
+        stopping = _signals(back_door.reloading)
         await service.listen(host, port)
         ending.push_async_callback(back_door.close)
         await back_door.listen()
@@ -304,49 +309,24 @@ COLLECT: Mapping[str, str] = {
 """Rings the dialplan's door through which its notes are read."""
 
 
-def _signals(settings: Settings, service: Service, people: Switchboard) -> asyncio.Event:
+def _signals(reloading: Reloading) -> asyncio.Event:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    one_at_a_time = asyncio.Lock()
-    reloads: set[asyncio.Task[None]] = set()
+    reloads: set[asyncio.Task[Any]] = set()
 
     def reload() -> None:
-        reloads.add(task := asyncio.create_task(_reload(settings, service, people, one_at_a_time)))
+        reloads.add(task := asyncio.create_task(reloading.again()))
         task.add_done_callback(reloads.discard)
 
     loop.add_signal_handler(signal.SIGHUP, reload)
     return stopping
 
 
-async def _reload(
-    settings: Settings, service: Service, people: Switchboard, alone: asyncio.Lock
-) -> None:
-    async with alone:
-        before = service.lookups
-        try:
-            loaded = await service.clock.in_executor(_load, settings, True)
-            lookups = LookUps(loaded, service.clock, settings.root)
-        except BadFile as error:
-            for problem in error.problems:
-                log.error("not reloaded", problem=str(problem))
-        except Exception as error:
-            log.exception("not reloaded", problem=str(error))
-        else:
-            before = service.lookups
-            await _take_over(service, people, loaded, lookups)
-            log.info("reloaded", lines=sorted(loaded.lines))
-    if before is not service.lookups and isinstance(before, LookUps):
-        await before.close()
-
-
-async def _take_over(
-    service: Service, people: Switchboard, loaded: Hotlines, lookups: LookUps
-) -> None:
-    """New calls get these lines; who works for them is known, and where their phones are: those
-    that were nobody's have not been listened to."""
-    service.reload(loaded, lookups)
+async def _taken(people: Switchboard, loaded: Hotlines) -> None:
+    """Who works for these lines is known, and where their phones are: those that were nobody's
+    have not been listened to."""
     people.sync(loaded.lines)
     await people.presence.ask()
 

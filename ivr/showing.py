@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -140,6 +140,16 @@ def _cell(value: Any) -> str:
     if isinstance(value, list | tuple):
         return " ".join(map(_cell, value))
     return "" if value is None else str(value)
+
+
+def not_reloaded(files: Mapping[str, Any]) -> str:
+    """What a service says of files that it could not read again (`ivr.reloading`)."""
+    problems = files["problems"]
+    more = f" (and {len(problems) - 1} more)" if problems[1:] else ""
+    return (
+        f"the service keeps the lines as they were: {files['failed_at']} it could not read them "
+        f"again: {problems[0]}{more}"
+    )
 
 
 def complain(problems: Iterable[object], good: str) -> None:

@@ -261,6 +261,7 @@ async def test_where_phones_are_is_asked_when_the_lines_are_read_again(
         one.world.fake.register("801", there=False)
         await one.clock.run_for(1.0)
         assert await state(one, "801") == "ready"
-        await serve._take_over(service, people, lines, lookups)
+        service.reload(lines, lookups)
+        await serve._taken(people, lines)
         assert await state(one, "801") == "unreachable"
         await lookups.close()
