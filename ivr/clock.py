@@ -7,6 +7,8 @@ Rules this module keeps:
 - The virtual clock stands still until all is idle, then jumps to the next timer: no job runs in
   the executor, nobody is `busy`, and every one of `holds` agrees. Real time never decides an
   outcome; it only ends a run that hangs.
+- A thread of ours that has something to say to the event loop says it `from_thread`: so a virtual
+  clock that waits for it sleeps meanwhile, and leaves it the processor.
 - Timers due at the same instant run in the order in which they were set. Times are whole
   microseconds inside, so that 0.1 + 0.2 and 0.3 are the same instant.
 - Lengths are in seconds.
@@ -19,9 +21,10 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from heapq import heappop, heappush
-from typing import Any, Protocol, TypeVar, TypeVarTuple
+from typing import Protocol, TypeVar, TypeVarTuple
 
 Args = TypeVarTuple("Args")
 Result = TypeVar("Result")
@@ -61,6 +64,11 @@ class Clock(Protocol):
 
     async def in_executor(self, function: Callable[[*Args], Result], *args: *Args) -> Result:
         """Run blocking work in one of a bounded number of threads."""
+
+    def from_thread(
+        self, loop: asyncio.AbstractEventLoop, callback: Callable[[*Args], None], *args: *Args
+    ) -> None:
+        """Run `callback` on the event loop; called by another thread."""
 
     def busy(self, who: str = "") -> Span:
         """While this lasts, work is going on that the clock cannot see (an HTTP request)."""
@@ -117,6 +125,11 @@ class SystemClock:
     async def in_executor(self, function: Callable[[*Args], Result], *args: *Args) -> Result:
         return await self._executor.run(function, *args)
 
+    def from_thread(
+        self, loop: asyncio.AbstractEventLoop, callback: Callable[[*Args], None], *args: *Args
+    ) -> None:
+        loop.call_soon_threadsafe(callback, *args)
+
     def busy(self, who: str = "") -> Span:
         return _NOTHING
 
@@ -168,8 +181,12 @@ QUIET = 8
 over what is decided, kept and decided again to the next command it takes five, and none of those
 on the way is seen to be busy."""
 
-SPIN = 200
-"""Turns of the event loop in a row before the wait leaves the processor to other threads."""
+SPIN = 20
+"""Turns of the event loop in a row with somebody at work before the wait leaves the processor to
+other threads: what needs none of them is done by then."""
+
+NAP = 0.002
+"""Seconds of real time after which it looks again, whether or not a thread has told it to."""
 
 
 class VirtualClock:
@@ -194,7 +211,8 @@ class VirtualClock:
         self._busy: Counter[str] = Counter()
         self._parked: Counter[str] = Counter()
         self._executor = _Executor()
-        self._jobs: set[asyncio.Future[Any]] = set()
+        self._jobs = 0
+        self._news = asyncio.Event()
 
     def now(self) -> float:
         return self._micro / 1e6
@@ -223,10 +241,21 @@ class VirtualClock:
 
     async def in_executor(self, function: Callable[[*Args], Result], *args: *Args) -> Result:
         with self.busy(getattr(function, "__qualname__", "a job in the executor")):
-            job = asyncio.ensure_future(self._executor.run(function, *args))
-            self._jobs.add(job)
-            job.add_done_callback(self._jobs.discard)
-            return await job
+            self._jobs += 1
+            try:
+                return await self._executor.run(function, *args)
+            finally:
+                self._jobs -= 1
+                self._news.set()
+
+    def from_thread(
+        self, loop: asyncio.AbstractEventLoop, callback: Callable[[*Args], None], *args: *Args
+    ) -> None:
+        def told() -> None:
+            self._news.set()
+            callback(*args)
+
+        loop.call_soon_threadsafe(told)
 
     def busy(self, who: str = "somebody") -> Span:
         """While this lasts, time does not move."""
@@ -274,33 +303,33 @@ class VirtualClock:
         began = time.monotonic()
         while not (await self._turns() and self.idle()):
             # leave the processor to threads that we wait for (executor, manager)
-            if self._jobs:
-                await asyncio.wait(self._jobs, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
-            else:
-                await asyncio.sleep(0.0005)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(NAP):
+                    await self._news.wait()
             if time.monotonic() - began > self.patience:
                 raise Stuck(f"no progress in {self.patience:g} s of real time: {self.describe()}")
 
     def _turns(self) -> asyncio.Future[bool]:
         """Let the event loop turn: True when it has been quiet for `QUIET` turns, False when
-        there is a job to wait for, or after `SPIN` turns.
+        there is a job to wait for, or after `SPIN` turns that were not quiet.
 
         It is a callback that comes again at every turn, and not a task: of all that a rehearsal
         does this happens most often. Who waits for it runs a turn later, and asks once more.
         """
         loop = asyncio.get_running_loop()
         over: asyncio.Future[bool] = loop.create_future()
-        quiet = turns = 0
+        quiet = loud = 0
 
         def turn() -> None:
-            nonlocal quiet, turns
+            nonlocal quiet, loud
             if over.done():
                 return  # whoever settled was cancelled
-            turns += 1
-            quiet = quiet + 1 if self.idle() else 0
+            self._news.clear()
+            idle = self.idle()
+            quiet, loud = (quiet + 1, 0) if idle else (0, loud + 1)
             if quiet == QUIET:
                 over.set_result(True)
-            elif self._jobs or turns == SPIN:
+            elif loud == SPIN or (self._jobs and not idle):
                 over.set_result(False)
             else:
                 loop.call_soon(turn)

@@ -323,7 +323,7 @@ class Manager:
 
     def _call(self, function: Callable[..., None], *args: object) -> None:
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(function, *args)
+            self._clock.from_thread(self._loop, function, *args)
 
     # -- events, on the loop
 

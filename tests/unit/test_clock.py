@@ -211,3 +211,23 @@ async def test_the_system_clock_runs_timers_sleeps_and_works_in_threads():
         assert clock.now() >= before
     assert clock.utc().tzinfo is UTC
     clock.close()
+
+
+async def test_a_thread_that_has_something_to_say_ends_the_wait_for_it(clock, monkeypatch):
+    monkeypatch.setattr("ivr.clock.NAP", 3600.0)  # it does not look again by itself
+    said = []
+    clock.holds.append(lambda: bool(said))
+    loop = asyncio.get_running_loop()
+    thread = threading.Thread(target=clock.from_thread, args=(loop, said.append, "done"))
+    loop.call_later(0.01, thread.start)
+    await clock.settle()
+    assert said == ["done"]
+    thread.join()
+
+
+async def test_both_clocks_bring_what_a_thread_says_to_the_loop(clock):
+    loop = asyncio.get_running_loop()
+    for one in (clock, SystemClock()):
+        heard = loop.create_future()
+        await asyncio.to_thread(one.from_thread, loop, heard.set_result, "done")
+        assert await heard == "done"
