@@ -94,3 +94,17 @@ class Talk:
     def fires(self, name: str) -> Talk:
         """The timer with this name."""
         return self.tell(events.TimerFired(self.awaits[name]))
+
+
+class Conversation(Talk):
+    """A caller who has waited for agent 801, and talks to them now."""
+
+    def __init__(self, line: Line, **offered: object) -> None:
+        super().__init__(line, **offered)
+        self.tell(events.Claimed(self.awaits["JoinLine"], "801"))
+        self.said()
+        self.leg = self.awaits["RingAgent"]
+        self.tell(events.AgentAccepted(self.leg))
+        self.bridge = self.foreground
+        assert self.wants[-1] == actions.Bridge(self.bridge, self.leg)
+        self.heard.clear()

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from talk import Talk, line
+from talk import Conversation, line
 
 from ivr import actions, events
 from ivr.actions import (
     Action,
-    Bridge,
     CancelRing,
     CancelTimer,
     HearOut,
@@ -59,28 +58,21 @@ transitions:
 """
 
 
-class Conversation(Talk):
-    """A caller who talks to agent 801."""
+class Bridged(Conversation):
+    """What an agent may key meanwhile."""
 
     def __init__(self) -> None:
         super().__init__(line(FLOW, STAFF))
-        self.tell(events.Claimed(self.awaits["JoinLine"], "801"))
-        self.said()
-        self.tell(events.AgentAccepted(self.awaits["RingAgent"]))
-        self.bridge = self.foreground
-        self.leg = self.awaits["RingAgent"]
-        assert self.wants[-1] == Bridge(self.bridge, self.leg)
-        self.heard.clear()
 
-    def asks(self, feature: str) -> Conversation:
+    def asks(self, feature: str) -> Bridged:
         self.tell(FeatureAsked(feature))
         return self
 
-    def over(self, reason: str = "agent", talked: float = 61.4) -> Conversation:
+    def over(self, reason: str = "agent", talked: float = 61.4) -> Bridged:
         self.tell(BridgeOver(self.bridge, reason, talked))
         return self
 
-    def holds(self) -> Conversation:
+    def holds(self) -> Bridged:
         """On hold, with music."""
         self.asks("hold").said().said().keys("1").said()
         return self
@@ -96,8 +88,8 @@ class Conversation(Talk):
 
 
 @pytest.fixture
-def talk() -> Conversation:
-    return Conversation()
+def talk() -> Bridged:
+    return Bridged()
 
 
 # ---------------------------------------------------------------- the end

@@ -7,9 +7,10 @@ import inspect
 import textwrap
 
 import pytest
+from streams import say, stream
 
 from ivr import etiquette
-from ivr.actions import Bridge, HangUp, Keep, Listen, LookUp, Music, Note, Say
+from ivr.actions import Bridge, HangUp, Keep, Listen, LookUp, Music, Note
 from ivr.etiquette import marks
 from ivr.events import (
     Answered,
@@ -25,20 +26,6 @@ from ivr.events import (
     StoreFailed,
     Voice,
 )
-
-
-def say(prompt: str) -> Say:
-    return Say(1, prompt)
-
-
-def stream(*moments):
-    """Moments as they are written below: a number is the time from then on."""
-    at = 0.0
-    for what in moments:
-        if isinstance(what, int | float):
-            at = float(what)
-        else:
-            yield at, what
 
 
 def verdicts(rule, line, *moments, slack: float = 0.0) -> list[bool]:

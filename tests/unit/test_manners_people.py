@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from streams import say, stream
 
 from ivr import etiquette, manners_people
 from ivr.actions import (
@@ -21,7 +22,6 @@ from ivr.actions import (
     Release,
     Resume,
     RingAgent,
-    Say,
     Survey,
 )
 from ivr.etiquette import marks
@@ -46,20 +46,6 @@ from ivr.events import (
 )
 
 VALUES = (("kind", "complaint"), ("recording", "r1"))
-
-
-def say(prompt: str, **slots: str) -> Say:
-    return Say(1, prompt, tuple(slots.items()))
-
-
-def stream(*moments):
-    """Moments as they are written below: a number is the time from then on."""
-    at = 0.0
-    for what in moments:
-        if isinstance(what, int | float):
-            at = float(what)
-        else:
-            yield at, what
 
 
 def verdicts(rule, line, *moments) -> list[bool]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from talk import Talk, line
+from talk import Conversation, line
 
 from ivr import etiquette, events
 from ivr.actions import HearOut, Ignored, Keep, Listen, Note, Resume, Say
@@ -48,29 +48,24 @@ transitions:
 SAID = "message.kept.upset"
 
 
-class Conversation(Talk):
-    """A caller who talks to agent 801."""
+class Reporting(Conversation):
+    """An agent who keys what a caller is upset about."""
 
     def __init__(self, caller: str = "13800138000") -> None:
         super().__init__(line(FLOW, LINE), caller=caller)
-        self.tell(events.Claimed(self.awaits["JoinLine"], "801"))
-        self.said()
-        self.tell(events.AgentAccepted(self.awaits["RingAgent"]))
-        self.bridge = self.foreground
-        self.heard.clear()
 
-    def reports(self) -> Conversation:
+    def reports(self) -> Reporting:
         self.tell(FeatureAsked("upset"))
         return self
 
-    def stored(self, promised: bool = True) -> Conversation:
+    def stored(self, promised: bool = True) -> Reporting:
         self.tell(Stored(self.awaits["Keep"], "m1", promised))
         return self
 
 
 @pytest.fixture
-def talk() -> Conversation:
-    return Conversation()
+def talk() -> Reporting:
+    return Reporting()
 
 
 def test_a_report_is_stored_with_the_number_before_the_caller_hears_of_it(talk):
@@ -87,7 +82,7 @@ def test_a_report_is_stored_with_the_number_before_the_caller_hears_of_it(talk):
 
 
 def test_a_number_that_the_caller_left_before_is_the_one_to_be_called():
-    talk = Conversation("010-12345678")
+    talk = Reporting("010-12345678")
     talk.call = replace(talk.call, slots=(*talk.call.slots, ("contact", "13900139000")))
     talk.reports()
     kept = next(want for want in talk.wants if isinstance(want, Keep))
@@ -127,7 +122,7 @@ def test_nothing_is_promised_where_nothing_could_be_stored_and_it_may_be_tried_a
 
 
 def test_who_has_no_number_is_asked_to_stay_on_the_line(talk):
-    talk = Conversation("").reports()
+    talk = Reporting("").reports()
     assert talk.heard == ["g"]
     assert not any(isinstance(want, Keep) for want in talk.wants)
     assert talk.call.slot("owed") == "upset"
@@ -163,7 +158,7 @@ def test_nothing_of_it_is_awaited_when_the_conversation_is_over(talk, way):
 
 
 def test_what_is_being_kept_makes_no_two_calls_differ(talk):
-    again = Conversation()
+    again = Reporting()
     again.tell(FeatureAsked("nothing"))  # uses up ids
     assert canonical(talk.reports().call) == canonical(again.reports().call)
 

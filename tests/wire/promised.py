@@ -255,8 +255,8 @@ class Office:
         """A caller has left a message, about this agent, and was promised an answer."""
         line = self.lines.lines[hotline]
         now = self.clock.utc()
-        call = Call(f"fake-1.{number}", "fake", f"1.{number}", hotline, "1001", contact, now)
-        call = Call(**{name: getattr(call, name) for name in call.__slots__} | {"ended_at": now})
+        names = (f"fake-1.{number}", "fake", f"1.{number}")
+        call = Call(*names, hotline, "1001", contact, now, ended_at=now)
         with self.store.write() as connection:
             write_rows(connection, Call, [call])
         wish = Keep(9, kind, (("contact", contact), ("staff_number", about)), "24 h")
@@ -284,6 +284,13 @@ class Office:
             ),
             limit=limit,
         )
+
+    async def tried(self, limit: float = 600.0) -> Attempt:
+        """Time goes on until the first attempt has ended."""
+        await self.clock.run(
+            lambda: bool(self.attempts and self.attempts[0].ended_at is not None), limit=limit
+        )
+        return self.attempts[0]
 
     async def quiet(self, seconds: float) -> None:
         await self.clock.run_for(seconds)

@@ -187,8 +187,7 @@ async def test_a_phone_that_is_off_is_unreachable(
 ) -> None:
     async with office(lines, store, monday, called=FakePhone()) as one:
         one.leave()
-        await monday.run(lambda: bool(one.attempts and one.attempts[0].ended_at), limit=600)
-        assert one.attempts[0].result == "unreachable"
+        assert (await one.tried()).result == "unreachable"
 
 
 async def test_who_answers_and_says_nothing_hears_nothing(
@@ -196,8 +195,7 @@ async def test_who_answers_and_says_nothing_hears_nothing(
 ) -> None:
     async with office(lines, store, monday, called=person()) as one:
         one.leave()
-        await monday.run(lambda: bool(one.attempts and one.attempts[0].ended_at), limit=600)
-        assert one.attempts[0].result == "unconfirmed"
+        assert (await one.tried()).result == "unconfirmed"
         assert set(heard(one)) == {"callback.hello", "callback.hint", "callback.unconfirmed"}
 
 
