@@ -5,38 +5,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TypeVar
-from zoneinfo import ZoneInfo
 
 import pytest
+from owed import NOON, PERSON, RULES, left
 from sqlalchemy import Connection, text, update
 
 from ivr import attempts, chain, promises, tables, tickets
-from ivr.actions import Keep
-from ivr.callback_rules import Rules
-from ivr.hours import Hours
-from ivr.messages import Kept, keep
 from ivr.promises import Promise, listed
-from ivr.store import Call, Message, Store, write_rows
+from ivr.store import Message, Store, write_rows
 
 pytest_plugins = ["databases"]
 
-NOON = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
-HOURS = Hours(ZoneInfo("Asia/Shanghai"))
-PERSON = "13912345678"
-RULES = Rules(through="carrier", shows="1001")
-
 Result = TypeVar("Result")
-
-
-def left(store: Store, number: int = 1, contact: str = PERSON, at: datetime = NOON) -> Kept:
-    """A caller leaves a message and is promised an answer, or not."""
-    call = Call(f"pbx-{number}", "pbx", str(number), "xjca", "1001", "", at)
-    with store.write() as connection:
-        write_rows(connection, Call, [call])
-    wish = Keep(9, "message", (("contact", contact),), "24 h")
-    return keep(store, call, wish, HOURS, at, None, ("1001",))
 
 
 def after(
