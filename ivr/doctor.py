@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import resource
 import shutil
 import socket
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -25,16 +25,16 @@ from typing import Literal
 
 from sqlalchemy.exc import ArgumentError
 
-from ivr import checking, control, hotlines, listing, place, sound
+from ivr import checking, control, hotlines, listing, manager_account, place, sound
 from ivr.chain import Witness
 from ivr.clock import SystemClock
+from ivr.console import console
 from ivr.document import BadFile
 from ivr.manager import Manager, ManagerDown, ManagerRefused
 from ivr.prompts import Library
 from ivr.settings import Settings, settings_from
 from ivr.showing import not_reloaded
 from ivr.store import StorageFailed
-from ivr.switch import Switch, SwitchError
 
 State = Literal["fine", "note", "wrong"]
 
@@ -57,6 +57,8 @@ MODULES = (
     ("format_wav", "writes recordings"),
 )
 """Modules of Asterisk that are needed, and what for."""
+PHONES = frozenset({"PeerStatus", "ContactStatus", "FullyBooted"})
+"""Events that tell where agents' phones are; without them, ringing shows it."""
 DESCRIPTORS = 8192
 """Open files that 2,000 calls may need."""
 DRIFT = 2.0
@@ -97,7 +99,7 @@ def examine(root: Path, database: str, environment: Mapping[str, str]) -> list[F
         lambda: _service(root, settings),
         lambda: _callbacks(root, settings),
         lambda: _manager(settings),
-        lambda: _asterisk(root),
+        lambda: _asterisk(root, settings),
     ]
     return [finding for look in looks for finding in look()]
 
@@ -331,9 +333,9 @@ async def _login(settings: Settings, host: str, port: int) -> tuple[str, float, 
         clock.close()
 
 
-def _asterisk(root: Path) -> Iterator[Finding]:
+def _asterisk(root: Path, settings: Settings) -> Iterator[Finding]:
     """The modules that are loaded, as far as we may ask."""
-    ask = _console(root)
+    ask = console(root)
     if ask is None:
         fix = (
             "start one with `make run`; if yours runs already, run doctor on its machine, "
@@ -358,25 +360,25 @@ def _asterisk(root: Path) -> Iterator[Finding]:
         yield Finding("dialplan", "wrong", "the lines are not in it", fix)
     else:
         yield Finding("dialplan", "fine", "the lines are in it")
+    found = re.search(r"Configuration directory:\s+(\S.*)", ask("core show settings"))
+    if found is not None and settings.manager is not None:
+        yield from _account(root, Path(found[1].strip()), settings.manager_user)
 
 
-def _console(root: Path) -> Callable[[str], str] | None:
-    """Asks the Asterisk that runs here; None if there is none that we may ask."""
-    if (root / "var/asterisk/asterisk.pid").exists():
-        switch = Switch(root / "var/asterisk", root)
-        try:
-            switch.cli("core show version")
-        except SwitchError:
-            return None
-        return switch.cli
-    program = shutil.which("asterisk", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-    if program is None:
-        return None
-
-    def ask(command: str) -> str:
-        done = subprocess.run(
-            [program, "-rx", command], capture_output=True, text=True, timeout=10, check=False
-        )
-        return done.stdout if done.returncode == 0 else ""
-
-    return ask if ask("core show version") else None
+def _account(root: Path, folder: Path, user: str) -> Iterator[Finding]:
+    """Whether events that we need are kept from our account by its `eventfilter`."""
+    ours = root / "asterisk/manager.conf"
+    try:
+        events = manager_account.needed(ours.read_text(encoding="utf-8"))
+        away = manager_account.dropped(manager_account.account(folder, user), events)
+    except (manager_account.NoAccount, manager_account.NotWeighed, ValueError, OSError) as error:
+        what = f"what it lets through to our account is not known: {error}"
+        yield Finding("eventfilter", "note", what, f"compare the account with {ours}")
+        return
+    if away:
+        state: State = "note" if PHONES.issuperset(away) else "wrong"
+        what = f"our account in {folder}/manager.conf is not told of {', '.join(away)}"
+        fix = f"take over the eventfilter of {ours}, then `manager reload`, and start the service"
+        yield Finding("eventfilter", state, what, f"{fix} anew")
+    else:
+        yield Finding("eventfilter", "fine", f"lets all {len(events)} events through that we need")
