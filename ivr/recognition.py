@@ -87,7 +87,7 @@ class Names:
         self._parts: dict[str, set[tuple[str, bool]]] = {}
         self._address_within: set[str] = set()
         self._address_first: set[str] = set()
-        for prompt in sayable(hotlines.lines[line]) & library.names(line):
+        for prompt in sayable(hotlines.lines[line].prompts) & library.names(line):
             bases = [_base(path) for path in library.recorded(line, prompt)]
             if ADDRESSEE in library.slots(line, prompt).values():
                 (self._address_within if bases[0] else self._address_first).add(prompt)
@@ -97,7 +97,7 @@ class Names:
         said = {
             _base(path)
             for name in hotlines.lines
-            for prompt in sayable(hotlines.lines[name]) & library.names(name)
+            for prompt in sayable(hotlines.lines[name].prompts) & library.names(name)
             for path in library.recorded(name, prompt)
         }
         self._slots = {

@@ -11,7 +11,7 @@ Rules this module keeps:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache, partial
@@ -294,31 +294,31 @@ class World:
         return Kept(str(len(stage.kept)))
 
 
-def sayable(line: Line) -> set[str]:
-    """The texts that are prompts; the others are parts that numbers are assembled from."""
-    return {prompt for prompt in line.prompts if not prompt.startswith(ASSEMBLED)}
+def sayable(prompts: Iterable[str]) -> frozenset[str]:
+    """Those of a line's texts that are prompts; the others are parts that numbers are assembled
+    from."""
+    return frozenset(prompt for prompt in prompts if not prompt.startswith(ASSEMBLED))
 
 
 def prompt_names(hotlines: Hotlines) -> Mapping[tuple[str, str], tuple[str, bool, bool]]:
     """For each line and file: the prompt it belongs to, whether it is its first and its last."""
-    names: dict[tuple[str, str], tuple[str, bool, bool]] = {}
-    for name, line in hotlines.lines.items():
-        names |= _names(hotlines.library, name, frozenset(sayable(line)))
-    return names
+    prompts = ((name, frozenset(line.prompts)) for name, line in hotlines.lines.items())
+    return _names(hotlines.library, frozenset(prompts))
 
 
 @lru_cache(WORLDS)
 def _names(
-    library: Library, line: str, sayable: frozenset[str]
+    library: Library, prompts: frozenset[tuple[str, frozenset[str]]]
 ) -> Mapping[tuple[str, str], tuple[str, bool, bool]]:
     names = {}
-    for prompt in library.names(line) & sayable:
-        paths = library.recorded(line, prompt)
-        for place, path in enumerate(paths):
-            if path is None:
-                continue
-            first = all(before is None for before in paths[:place])
-            names[line, str(SOUNDS / path)] = (prompt, first, place == len(paths) - 1)
+    for line, its_prompts in prompts:
+        for prompt in library.names(line) & sayable(its_prompts):
+            paths = library.recorded(line, prompt)
+            for place, path in enumerate(paths):
+                if path is None:
+                    continue
+                first = all(before is None for before in paths[:place])
+                names[line, str(SOUNDS / path)] = (prompt, first, place == len(paths) - 1)
     return names
 
 
