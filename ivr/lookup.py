@@ -9,6 +9,8 @@ Rules this module keeps:
   path or query, never more. The host is fixed by the file; redirects are not followed.
 - What comes from the back end is data of limited size. Where `results` lists what a value may
   be, nothing else passes; other values are short plain text.
+- A database is asked in threads of the line's own (`THREADS`): one that does not answer keeps
+  nobody waiting but those who ask it, and never our own work.
 - Databases are opened for reading only. Their addresses hold passwords and come from the
   environment: `database: crm` is SANSHENG_LOOKUP_CRM. `samples` is the sample database, built
   from flows/samples/business.sql.
@@ -45,6 +47,7 @@ import os
 import sqlite3
 import tempfile
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -54,15 +57,18 @@ from urllib.parse import quote
 import httpx
 import structlog
 from sqlalchemy import Connection, Engine, create_engine, text
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from ivr.actions import LookUp
 from ivr.clock import Clock
 from ivr.events import Found, LookupFailed, NotFound, Values
 from ivr.lookup_settings import PLACE, Setting, parse
+from ivr.store import address, limits
 
 __all__ = ["Answer", "Lookups", "Setting", "parse"]
+
+THREADS = 4
+"""Questions to the databases of one line at once; more wait for these."""
 
 MOST_BYTES = 64 * 1024
 """Size of an HTTP answer, at most."""
@@ -101,6 +107,7 @@ class Lookups:
         self._environment = environment
         self._client = client
         self._engines: dict[str, Engine] = {}
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="lookup")
 
     async def ask(self, action: LookUp) -> Answer:
         """Ask a back end. Never raises but when cancelled."""
@@ -147,7 +154,9 @@ class Lookups:
         if setting.delay:
             await self._clock.sleep(setting.delay)
         if setting.kind == "sql":
-            rows = await self._clock.in_executor(self._rows, setting, given)
+            loop = asyncio.get_running_loop()
+            with self._clock.busy("lookup"):
+                rows = await loop.run_in_executor(self._threads, self._rows, setting, given)
         else:
             with self._clock.busy("lookup"):
                 found = await self._get(setting, given)
@@ -180,10 +189,8 @@ class Lookups:
         engine = self._engines.get(url)
         if engine is None:
             try:
-                parsed = make_url(url)
-                if parsed.drivername == "postgresql":
-                    parsed = parsed.set(drivername="postgresql+psycopg")
-                engine = create_engine(parsed, pool_pre_ping=True)
+                parsed = address(url)
+                engine = create_engine(parsed, pool_pre_ping=True, connect_args=limits(parsed))
             except (ArgumentError, NoSuchModuleError, ModuleNotFoundError):
                 raise OSError(f"the address of '{database}' makes no sense") from None
             self._engines[url] = engine
@@ -223,6 +230,7 @@ class Lookups:
         """Close what is open."""
         if self._client is not None:
             await self._client.aclose()
+        self._threads.shutdown(wait=False, cancel_futures=True)
         for engine in self._engines.values():
             engine.dispose()
 

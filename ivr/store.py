@@ -181,13 +181,12 @@ class Store:
 
     def __init__(self, url: str, *, synced: bool = True) -> None:
         try:
-            parsed = make_url(url)
-            if parsed.get_backend_name() == "postgresql" and "+" not in parsed.drivername:
-                parsed = parsed.set(drivername="postgresql+psycopg")
+            parsed = address(url)
             if parsed.get_backend_name() not in ("sqlite", "postgresql"):
                 raise StorageFailed(f"only sqlite and postgresql are known: {parsed.drivername}")
-            limits = _limits(parsed) if parsed.get_backend_name() == "postgresql" else {}
-            self.engine: Engine = create_engine(parsed, pool_pre_ping=True, connect_args=limits)
+            self.engine: Engine = create_engine(
+                parsed, pool_pre_ping=True, connect_args=limits(parsed)
+            )
         except (ArgumentError, NoSuchModuleError) as error:
             raise StorageFailed(f"this is no database address: {error}") from None
         except ValueError:  # a port that is no number; what it says may be part of a password
@@ -311,19 +310,30 @@ def erase_call(
     return gone.rowcount
 
 
-def _limits(address: URL) -> dict[str, str]:
+def address(url: str) -> URL:
+    """A database's address as SQLAlchemy writes it; PostgreSQL is reached by psycopg. Raises
+    ArgumentError, ValueError."""
+    parsed = make_url(url)
+    if parsed.drivername == "postgresql":
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    return parsed
+
+
+def limits(address: URL) -> dict[str, str]:
     """What keeps a PostgreSQL that is locked, or gone without a word, from holding us up for ever;
-    what the address itself says comes first."""
-    limits = {
+    what the address itself says comes first. Nothing for other databases."""
+    if address.get_backend_name() != "postgresql":
+        return {}
+    found = {
         "connect_timeout": str(CONNECT),
         "keepalives_idle": str(CONNECT),
         "keepalives_interval": "2",
         "keepalives_count": "3",
         "tcp_user_timeout": str(2 * BUSY),
     }
-    limits = {name: value for name, value in limits.items() if name not in address.query}
+    found = {name: value for name, value in found.items() if name not in address.query}
     own = address.query.get("options", "")
-    return {**limits, "options": f"-c lock_timeout={BUSY} {own}".strip()}
+    return {**found, "options": f"-c lock_timeout={BUSY} {own}".strip()}
 
 
 def _prepare_sqlite(engine: Engine, *, synced: bool) -> None:
