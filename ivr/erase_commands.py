@@ -29,7 +29,7 @@ from ivr.options import (
     moments,
     staff_number,
 )
-from ivr.showing import Refused, count, err, out, show
+from ivr.showing import Refused, count, err, out, printable, show
 
 if TYPE_CHECKING:
     from ivr.retention_rules import Rules
@@ -188,4 +188,4 @@ def _spool(store: Store) -> Spool:
 
 
 def _said(what: str) -> None:
-    out.print(what, highlight=False, markup=False, soft_wrap=True)
+    out.print(printable(what), highlight=False, markup=False, soft_wrap=True)

@@ -27,7 +27,7 @@ from ivr.options import (
     moments,
     staff_number,
 )
-from ivr.showing import Refused, err, one_of, out, show
+from ivr.showing import Refused, err, one_of, out, printable, show
 
 if TYPE_CHECKING:
     from ivr.promises import Promise
@@ -122,7 +122,9 @@ def show_(promise: Id, as_json: Json = False) -> None:
     for name, value in row.items():
         if value not in ("", None):
             value = times(value, one.hotline, YEAR) if name.endswith("_at") else value
-            out.print(f"{name:10} {value}", highlight=False, markup=False, soft_wrap=True)
+            out.print(
+                f"{name:10} {printable(str(value))}", highlight=False, markup=False, soft_wrap=True
+            )
     out.print()
     brief = [{**each, "at": times(str(each["at"]), one.hotline)} for each in tries]
     show(brief, False, "attempts", times=times)

@@ -5,6 +5,7 @@ Rules this module keeps:
 - What was asked for goes to standard output, what is said about it to standard error.
 - Headings and ids are never broken, however narrow the screen: ids are there to be copied. What
   has no room beside them stands under its row, each value with its heading.
+- What is shown of others' words does nothing to the terminal (`printable`).
 - A sentence stays one line; where it is broken is the terminal's business.
 """
 
@@ -15,6 +16,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
+from unicodedata import category
 
 import typer
 from rich.cells import cell_len, set_cell_size
@@ -139,7 +141,16 @@ def _cell(value: Any) -> str:
         return " ".join(f"{key}={_cell(one)}" for key, one in value.items())
     if isinstance(value, list | tuple):
         return " ".join(map(_cell, value))
-    return "" if value is None else str(value)
+    return "" if value is None else printable(str(value))
+
+
+def printable(text: str) -> str:
+    """The text without signs that would move or colour what stands on a terminal: callers and other
+    programs have written some of it. Each is shown as Python writes it (`\\x1b`)."""
+    return "".join(
+        one if one.isprintable() or one == "\n" or category(one) == "Zs" else ascii(one)[1:-1]
+        for one in text
+    )
 
 
 def not_reloaded(files: Mapping[str, Any]) -> str:

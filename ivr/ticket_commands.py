@@ -29,7 +29,7 @@ from ivr.options import (
     staff_number,
 )
 from ivr.options import Words as Text
-from ivr.showing import Refused, complain, err, one_of, out, show
+from ivr.showing import Refused, complain, err, one_of, out, printable, show
 from ivr.store import StorageFailed
 
 if TYPE_CHECKING:
@@ -143,7 +143,9 @@ def show_(ticket: Id, as_json: Json = False) -> None:
             told = times(value, one.hotline) if name.endswith("_at") else value
             if isinstance(value, dict):
                 told = " ".join(f"{key}={one}" for key, one in value.items())
-            out.print(f"{name:17} {told}", highlight=False, markup=False, soft_wrap=True)
+            out.print(
+                f"{name:17} {printable(str(told))}", highlight=False, markup=False, soft_wrap=True
+            )
     out.print()
     show(
         [

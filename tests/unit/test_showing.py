@@ -105,6 +105,13 @@ def test_one_long_column_is_folded_beside_the_others() -> None:
     assert "".join(lines[1:]).count("b") == 60
 
 
+def test_words_of_others_do_nothing_to_the_terminal() -> None:
+    told = "".join(printed([{"id": "a\x1b[2Jb\x00c\u202ed", "of": "客服,客户\u30001"}], 80))
+    assert "a\\x1b[2Jb\\x00c\\u202ed" in told
+    assert "客服,客户\u30001" in told
+    assert "\x1b" not in told
+
+
 def test_square_brackets_are_shown_as_they_are() -> None:
     for width in (8, 80):
         assert "[red]x[/]" in "".join(printed([{"id": "[red]x[/]", "of": "[bold]"}], width))
