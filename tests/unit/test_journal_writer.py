@@ -6,13 +6,14 @@ import asyncio
 import io
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import structlog
 from journalled import CALL, NOON, entry
+from realtime import until
 from sqlalchemy import func, select
 
 from ivr import journal_writer, tables
@@ -144,13 +145,6 @@ async def test_a_barrier_over_everything_fails_with_any_row_that_was_refused(
     writer.append(entry(0, HungUp(), of="a call that was never written"))
     with pytest.raises(StorageFailed):
         await writer.committed()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    clock = SystemClock()
-    async with asyncio.timeout(10):
-        while not condition():
-            await clock.sleep(0.01)
 
 
 async def test_storage_that_fails_fails_barriers_at_once_and_recovers_with_nothing_lost(

@@ -74,13 +74,6 @@ class Asterisk:
         await self.server.wait_closed()
 
 
-async def until(true):
-    """Let the loop run: what we wait for is on its way through a socket and threads."""
-    async with asyncio.timeout(5):
-        while not true():  # noqa: ASYNC110
-            await asyncio.sleep(0.001)
-
-
 @asynccontextmanager
 async def line(secret=SECRET, clock=None, asterisk=None, **settings):
     peer = asterisk or Asterisk()

@@ -10,6 +10,7 @@ import uvloop
 from agi_peer import call, some_bytes, tricky
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from realtime import until
 
 from ivr import agi
 from ivr.clock import VirtualClock
@@ -66,13 +67,6 @@ async def test_a_command_that_nobody_waits_for_any_more_still_keeps_the_session_
         await until(lambda: not session.busy)
         peer.answers("200 result=6")
         assert (await session.command("CHANNEL STATUS")).result == 6
-
-
-async def until(true):
-    """Let the loop run: what we wait for is on its way through a socket."""
-    async with asyncio.timeout(5):
-        while not true():  # noqa: ASYNC110
-            await asyncio.sleep(0)
 
 
 async def heard_hangup(session):

@@ -20,6 +20,7 @@ from pathlib import Path
 import asterisk.agi as pyst2_agi
 import asterisk.manager as pyst2_manager
 import pytest
+from realtime import until
 
 from ivr import agi_errors, ami, wire
 from ivr.agi import Session
@@ -297,9 +298,7 @@ def through_ours(unasked=b"", actions=({"Action": "Ping"},)):
         for action in actions:
             headers = {name: value for name, value in action.items() if name != "Action"}
             replies.append(await manager.action(action["Action"], headers))
-        async with asyncio.timeout(2):
-            while manager.events_seen < unasked.count(b"Event: "):  # noqa: ASYNC110
-                await asyncio.sleep(0.001)
+        await until(lambda: manager.events_seen == unasked.count(b"Event: "))
         await manager.stop()
         clock.close()
         server.close()

@@ -7,7 +7,8 @@ import asyncio
 import asterisk.manager as pyst2
 import pytest
 import uvloop
-from manager_line import Asterisk, line, until
+from manager_line import Asterisk, line
+from realtime import until
 
 from ivr.clock import SystemClock
 from ivr.manager import Manager, ManagerRefused, UnsafeValue

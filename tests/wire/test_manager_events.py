@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from manager_line import SECRET, line, until
+from manager_line import SECRET, line
+from realtime import until
 
 from ivr import ami
 

@@ -8,7 +8,8 @@ import threading
 from contextlib import ExitStack, contextmanager
 
 import pytest
-from manager_line import SECRET, START, Asterisk, line, until
+from manager_line import SECRET, START, Asterisk, line
+from realtime import until
 
 from ivr.clock import SystemClock, VirtualClock
 from ivr.manager import Manager, ManagerDown

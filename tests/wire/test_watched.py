@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from disturbed import SILENT, house
+from realtime import until
 
 from ivr.control import Control
 from ivr.hotlines import Hotlines
@@ -51,8 +52,7 @@ async def test_what_is_said_is_shown_again_after_the_service_was_started_anew(
                 if not gently:  # one that was killed leaves its socket behind
                     socket.touch()
                 after = await opened(world, socket)
-                while not after.watchers:  # noqa: ASYNC110  # nobody tells who watches
-                    await asyncio.sleep(0.01)
+                await until(lambda: after.watchers)
                 world.call()
                 await world.end()
                 await seen.prompt("opening")
