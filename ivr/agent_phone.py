@@ -13,6 +13,7 @@ Rules this module keeps:
 - What the agent hears is shown from the service's `watch` stream, the note from the agent's own
   leg; while the two talk, what the service does with the caller is shown as well, as `call`, and
   the codes that may be keyed.
+- One terminal at a time is a phone (`ivr.handset`).
 - However it ends (q, Ctrl-C, the end of the keys, a signal), the agent is signed out.
 """
 
@@ -29,7 +30,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from ivr import hotlines, place, plan, stimuli, watching
+from ivr import handset, hotlines, place, plan, stimuli, watching
 from ivr.ear import Ear
 from ivr.hotlines import Hotlines
 from ivr.keyboard import by_hand, typed
@@ -108,8 +109,14 @@ def run(wish: Wish, out: Console) -> None:
         raise CannotCall(str(error)) from None
     if not wish.server:
         server = ("127.0.0.1", running.sip if running is not None else 5060)
-    with contextlib.suppress(asyncio.CancelledError, KeyboardInterrupt):
-        asyncio.run(_run(wish, loaded, number, server, Screen(out)))
+    try:
+        with (
+            handset.held(wish.root / "var/phones", number, server),
+            contextlib.suppress(asyncio.CancelledError, KeyboardInterrupt),
+        ):
+            asyncio.run(_run(wish, loaded, number, server, Screen(out)))
+    except handset.InUse as error:
+        raise CannotCall(str(error)) from None
 
 
 async def _run(wish: Wish, loaded: Hotlines, number: str, server: Address, screen: Screen) -> None:
