@@ -33,13 +33,13 @@ from ivr.actions import (
     Ring,
     Say,
 )
-from ivr.driver import Driver
-from ivr.events import Event
 from ivr.redact import mask
-from ivr.server import Service
 
 if TYPE_CHECKING:
+    from ivr.driver import Driver
+    from ivr.events import Event
     from ivr.reloading import Reloading
+    from ivr.server import Service
 
 WAITING_FOR = {
     Ring: "to answer",

@@ -9,7 +9,6 @@ Rules this module keeps:
 
 from __future__ import annotations
 
-import os
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -177,13 +176,10 @@ def _rules(recordings: str | None, calls: str | None) -> dict[str, Rules]:
 
 def _spool(store: Store) -> Spool:
     """The folder of recordings, and the spool as this process calls it."""
-    from pathlib import Path
-
     from ivr import place
     from ivr.spool import Spool
 
-    spool = Path(os.environ.get("SANSHENG_SERVICE_SPOOL") or place.spool(HERE.root))
-    folder = place.recordings(HERE.root)
+    spool, folder = place.service_spool(HERE.root), place.recordings(HERE.root)
     return Spool(store, spool=spool, folder=folder, utc=lambda: datetime.now(UTC))
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -47,19 +48,24 @@ def database(root: Path) -> str:
     return f"sqlite:///{root / 'var/sansheng.db'}"
 
 
-def sounds(root: Path) -> Path:
-    """The prompts as this process calls them."""
-    return Path(os.environ.get("SANSHENG_SOUNDS") or root / "var/sounds")
+def sounds(root: Path, environment: Mapping[str, str] = os.environ) -> Path:
+    """The prompts, as Asterisk calls them."""
+    return Path(environment.get("SANSHENG_SOUNDS") or root / "var/sounds")
 
 
-def spool(root: Path) -> Path:
+def spool(root: Path, environment: Mapping[str, str] = os.environ) -> Path:
     """The folder that Asterisk records into, as Asterisk calls it."""
-    return Path(os.environ.get("SANSHENG_SPOOL") or root / "var/recordings/spool")
+    return Path(environment.get("SANSHENG_SPOOL") or root / "var/recordings/spool")
 
 
-def recordings(root: Path) -> Path:
+def service_spool(root: Path, environment: Mapping[str, str] = os.environ) -> Path:
+    """The same folder as the service calls it."""
+    return Path(environment.get("SANSHENG_SERVICE_SPOOL") or spool(root, environment))
+
+
+def recordings(root: Path, environment: Mapping[str, str] = os.environ) -> Path:
     """The folder of finished recordings."""
-    return Path(os.environ.get("SANSHENG_RECORDINGS") or root / "var/recordings/kept")
+    return Path(environment.get("SANSHENG_RECORDINGS") or root / "var/recordings/kept")
 
 
 def control_socket(root: Path) -> Path:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ivr import place
 from ivr.staff import PHONE
 
 DRAIN = 600.0
@@ -44,8 +45,6 @@ def settings_from(
     root: Path, database: str, agi: str, manager: str, most: int, environment: Mapping[str, str]
 ) -> Settings:
     """Settings from the command line and the environment. Raises ValueError with a sentence."""
-    sounds = Path(environment.get("SANSHENG_SOUNDS") or root / "var/sounds")
-    spool = Path(environment.get("SANSHENG_SPOOL") or root / "var/recordings/spool")
     return Settings(
         root=root,
         database=database,
@@ -53,10 +52,10 @@ def settings_from(
         manager=None if manager == "none" else address(manager),
         manager_user=environment.get("SANSHENG_MANAGER_USER", "sansheng"),
         manager_secret=environment.get("SANSHENG_MANAGER_SECRET", ""),
-        sounds=sounds,
-        spool=spool,
-        service_spool=Path(environment.get("SANSHENG_SERVICE_SPOOL") or spool),
-        recordings=Path(environment.get("SANSHENG_RECORDINGS") or root / "var/recordings/kept"),
+        sounds=place.sounds(root, environment),
+        spool=place.spool(root, environment),
+        service_spool=place.service_spool(root, environment),
+        recordings=place.recordings(root, environment),
         system=environment.get("SANSHENG_SYSTEM", "sansheng"),
         most=most,
         carrier=_carrier(environment.get("SANSHENG_CARRIER", "")),

@@ -328,3 +328,11 @@ def test_a_cue_for_a_prompt_that_the_line_does_not_have_is_told_by_its_line(
     code, out, _ = sansheng("simulate", wrong, "--root", root)
     assert code == 1
     assert f"{wrong}:7 F908 the line has no prompt 'openings.late'" in out
+
+
+def test_the_command_itself_loads_neither_the_service_nor_sound_libraries() -> None:
+    loads = "import sys, ivr.cli; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", loads], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "ivr.cli" in loaded
+    assert not loaded & {"ivr.driver", "ivr.server", "ivr.flow", "ivr.sound", "numpy", "asterisk"}
