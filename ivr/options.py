@@ -47,6 +47,14 @@ def known_line(line: str | None, *others: str) -> None:
         one_of(line, [*listing.line_names(HERE.root), *others], "line")
 
 
+def states(wanted: str | None, known: tuple[str, ...], usual: tuple[str, ...]) -> tuple[str, ...]:
+    """The states to be listed: the one that is wanted, `all` that are known, or the usual ones.
+    Raises Refused."""
+    if wanted is None:
+        return usual
+    return known if one_of(wanted, (*known, "all"), "state") == "all" else (wanted,)
+
+
 def moments() -> Moments:
     """What shows times by the clocks of the lines that are here."""
     from ivr.moments import Moments

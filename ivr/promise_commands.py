@@ -26,8 +26,9 @@ from ivr.options import (
     looking_back,
     moments,
     staff_number,
+    states,
 )
-from ivr.showing import Refused, err, one_of, out, printable, show
+from ivr.showing import Refused, err, facts, out, show
 
 if TYPE_CHECKING:
     from ivr.promises import Promise
@@ -60,11 +61,7 @@ def promises(
     from ivr.document import BadFile, seconds
 
     known_line(line)
-    states: tuple[str, ...] = work.OWED
-    if state is not None:
-        states = work.STATES
-        if one_of(state, (*work.STATES, "all"), "state") != "all":
-            states = (state,)
+    wanted = states(state, work.STATES, work.OWED)
     now = datetime.now(UTC)
     before = None
     if due is not None:
@@ -72,7 +69,7 @@ def promises(
             before = now + timedelta(seconds=seconds(Text.at(due, "--due", 0)))
         except (BadFile, OverflowError):
             raise Refused(f"--due '{due}' is no length of time: write e.g. 30 min or 2 h") from None
-    found = work.listed(looking_back(), hotline=line, states=states, due_before=before, limit=limit)
+    found = work.listed(looking_back(), hotline=line, states=wanted, due_before=before, limit=limit)
     rows = [_row(one, now) for one in found]
     times = moments()
     brief = [
@@ -119,12 +116,7 @@ def show_(promise: Id, as_json: Json = False) -> None:
         show([], True, whole={**row, "attempts": tries})
         return
     times = moments()
-    for name, value in row.items():
-        if value not in ("", None):
-            value = times(value, one.hotline, YEAR) if name.endswith("_at") else value
-            out.print(
-                f"{name:10} {printable(str(value))}", highlight=False, markup=False, soft_wrap=True
-            )
+    facts({k: times(v, one.hotline, YEAR) if k.endswith("_at") else v for k, v in row.items()})
     out.print()
     brief = [{**each, "at": times(str(each["at"]), one.hotline)} for each in tries]
     show(brief, False, "attempts", times=times)

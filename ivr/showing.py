@@ -78,6 +78,14 @@ def show(
         err.print(times.note(), style="dim")
 
 
+def facts(row: Mapping[str, Any]) -> None:
+    """What is known of one thing, a line each; what is empty is left out."""
+    width = max(map(len, row)) + GAP
+    for name, value in row.items():
+        if told := _cell(value):
+            out.print(f"{name:{width}}{told}", highlight=False, markup=False, soft_wrap=True)
+
+
 def table(rows: Sequence[dict[str, Any]], console: Console) -> None:
     """Rows with the same keys, as wide as the console at most."""
     names = [str(name) for name in rows[0]]

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ivr.moments import YEAR
 from ivr.options import (
     HERE,
     By,
@@ -27,9 +28,10 @@ from ivr.options import (
     looking_back,
     moments,
     staff_number,
+    states,
 )
 from ivr.options import Words as Text
-from ivr.showing import Refused, complain, err, one_of, out, printable, show
+from ivr.showing import Refused, complain, err, facts, one_of, out, show
 from ivr.store import StorageFailed
 
 if TYPE_CHECKING:
@@ -90,16 +92,12 @@ def _list(
 
     known_line(line)
     lines = {name: parse(at) for name, at in hotlines.documents(HERE.root)[1].items()}
-    states: tuple[str, ...] = work.OPEN
-    if state is not None:
-        states = work.STATES
-        if one_of(state, (*work.STATES, "all"), "state") != "all":
-            states = (state,)
+    listed = states(state, work.STATES, work.OPEN)
     wanted = {"overdue"} if overdue else set()
     wanted |= {"due_soon"} if due_soon else set()
     now = datetime.now(UTC)
     rows = []
-    for one in work.listed(looking_back(), hotline=line, states=states, limit=None):
+    for one in work.listed(looking_back(), hotline=line, states=listed, limit=None):
         stands = work.standing(one, now, lines.get(one.hotline, Rules()).due_soon)
         if not wanted or stands in wanted:
             rows.append({**_row(one), "stands": stands})
@@ -138,14 +136,7 @@ def show_(ticket: Id, as_json: Json = False) -> None:
         show([], True, whole={**row, "history": history})
         return
     times = moments()
-    for name, value in row.items():
-        if value not in ("", None, {}):
-            told = times(value, one.hotline) if name.endswith("_at") else value
-            if isinstance(value, dict):
-                told = " ".join(f"{key}={one}" for key, one in value.items())
-            out.print(
-                f"{name:17} {printable(str(told))}", highlight=False, markup=False, soft_wrap=True
-            )
+    facts({k: times(v, one.hotline, YEAR) if k.endswith("_at") else v for k, v in row.items()})
     out.print()
     show(
         [
