@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import numpy as np
+from realtime import until
 
 from ivr import sip, stimuli
 from ivr.ear import Ear
+from ivr.media import Stimulus
 from ivr.phone import Phone, PhoneCall
 from ivr.rtp import Samples
 from ivr.udp import Address, Port, Receiver
@@ -91,6 +93,14 @@ class Both:
     async def __aexit__(self, *error: object) -> None:
         await self.desk.caller.close()
         await self.desk.agent.close()
+
+
+async def heard_out(call: PhoneCall, said: Stimulus, later: float = 0.0) -> None:
+    """All of this has been heard on the call, and so many seconds more."""
+    await said.done()
+    assert said.ended is not None
+    end = said.ended + later
+    await until(lambda: call.heard.last is not None and call.heard.last > end)
 
 
 def messages(phone: Phone) -> list[str]:

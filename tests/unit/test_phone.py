@@ -7,7 +7,7 @@ import asyncio
 import numpy as np
 import pytest
 import uvloop
-from phones import EAR, FAST, VOICES, Both, desk, messages, pick_up
+from phones import EAR, FAST, VOICES, Both, desk, heard_out, messages, pick_up
 
 from ivr import sdp
 from ivr.phone import NotAnswered, PhoneCall, State
@@ -37,9 +37,8 @@ async def test_a_call_rings_is_answered_and_both_hear_each_other_at_the_right_ti
         assert ours.ringing_at is not None
         assert ours.answered_at - ours.ringing_at == pytest.approx(0.3, abs=0.05)
         said = ours.play(VOICES["alice"]), theirs.play(VOICES["bob"])
-        for stimulus in said:
-            await stimulus.done()
-        await asyncio.sleep(0.1)
+        for call, stimulus in zip((theirs, ours), said, strict=True):
+            await heard_out(call, stimulus)
         await ours.hang_up()
         await theirs.ended(1)
         for call, name, stimulus in ((theirs, "alice", said[0]), (ours, "bob", said[1])):
@@ -59,7 +58,7 @@ async def test_keys_are_heard_on_both_sides_once_each_and_in_time() -> None:
         theirs.press("2D")
         ours.speak(0.5)
         await pressed[-1].done()
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)  # the end of a key is said three times
         assert "".join(key for _, key in theirs.keys) == "59#*"
         assert "".join(key for _, key in ours.keys) == "2D"
         for stimulus, (when, _) in zip(pressed, theirs.keys, strict=True):
@@ -179,7 +178,7 @@ async def test_a_caller_may_withhold_the_number_and_add_headers() -> None:
 async def test_a_lost_message_is_sent_again_and_the_call_goes_on(lost: tuple[str, ...]) -> None:
     async with Both(t1=FAST, loses=lost) as both:
         ours, theirs = await both.connected()
-        await asyncio.sleep(4 * FAST)
+        await asyncio.sleep(4 * FAST)  # long enough for all that is still sent again
         await ours.hang_up()
         await theirs.ended(2)
         assert both.came.empty()  # the repeated INVITE was no second call
@@ -206,7 +205,7 @@ async def test_a_lost_refusal_is_sent_again_until_it_is_acknowledged() -> None:
         ours = await both.caller.dial("8001", both.agent.address)
         with pytest.raises(NotAnswered):
             await ours.answered(2)
-        await asyncio.sleep(8 * FAST)
+        await asyncio.sleep(8 * FAST)  # a fourth would have come by now
         assert messages(both.agent).count("486") == 3  # lost, its ACK lost, acknowledged
 
 
@@ -229,10 +228,9 @@ async def test_several_calls_at_once_do_not_mix() -> None:
         for call in ours:
             await call.answered(2)
         theirs = [await both.came.get() for _ in ours]
-        for call in ours:
-            call.play(VOICES[call.number])
-        await asyncio.sleep(1.3)
+        said = {call.number: call.play(VOICES[call.number]) for call in ours}
         for call in theirs:
+            await heard_out(call, said[call.number])
             assert [heard.name for heard in EAR.recognise(call.heard)] == [call.number]
 
 
@@ -241,8 +239,7 @@ async def test_an_echo_comes_back_eighty_milliseconds_later_and_twenty_decibels_
         ours, theirs = await both.connected()
         theirs.echo(0.08, -20)
         said = ours.play(VOICES["alice"])
-        await said.done()
-        await asyncio.sleep(0.3)
+        await heard_out(ours, said, later=0.2)
         (heard,) = EAR.recognise(ours.heard)
         assert said.began is not None
         assert heard.start - said.began == pytest.approx(0.08, abs=0.025)
@@ -293,8 +290,7 @@ def test_the_phone_works_on_uvloop() -> None:
     async def talk() -> list[str]:
         async with Both() as both:
             ours, theirs = await both.connected()
-            await ours.play(VOICES["carol"]).done()
-            await asyncio.sleep(0.1)
+            await heard_out(theirs, ours.play(VOICES["carol"]))
             await theirs.hang_up()
             return [heard.name for heard in EAR.recognise(theirs.heard)]
 
