@@ -14,25 +14,25 @@ from __future__ import annotations
 
 import asyncio
 import re
-import socket
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 from harness import Stage
-from places import free_port
 from sqlalchemy import select
+from switches import channels
 from watching import Watch
 
 from ivr import floor, tables
 from ivr.agents import Agents
 from ivr.clock import SystemClock
 from ivr.ear import Heard
+from ivr.live_rehearsal import TORN
 from ivr.phone import Phone
 from ivr.phone_call import PhoneCall
 from ivr.rtp import RATE, Samples
@@ -121,16 +121,21 @@ class Desk:
     """One agent's phone. `plan` is what it does at successive rings, then for ever the last."""
 
     number: str
-    port: int
     phone: Phone | None = None
     plan: deque[Does] = field(default_factory=lambda: deque([lets_it_ring]))
     rings: list[PhoneCall] = field(default_factory=list)
     at_once: int = 0
     """The most calls that this phone has had at once."""
 
-    async def open(self) -> None:
-        self.phone = await Phone.open(port=self.port, user=self.number)
+    async def open(self) -> int:
+        """Plug it in; its port on 127.0.0.1."""
+        self.phone = await Phone.open(user=self.number)
         self.phone.on_invite = self._rung
+        return self.phone.address[1]
+
+    async def close(self) -> None:
+        if self.phone is not None:
+            await self.phone.close()
 
     async def _rung(self, call: PhoneCall) -> None:
         self.rings.append(call)
@@ -172,29 +177,27 @@ class Office:
         unplugged: Iterable[str] = (),
         **more: Any,
     ) -> None:
-        self.desks = {one: Desk(one, free_port(socket.SOCK_DGRAM)) for one in desks}
-        ports = {one: desk.port for one, desk in self.desks.items()} | dict.fromkeys(unplugged, 0)
-        self.stage = Stage(directory, desks=ports, name="office", **{"change": staffed, **more})
+        self.desks = {one: Desk(one) for one in desks}
+        self.callers: dict[str, PhoneCall] = {}
+        """The latest call of each caller who wanted somebody."""
+        unplugged = dict.fromkeys(unplugged, 0)
+        self.stage = Stage(directory, desks=unplugged, name="office", **{"change": staffed, **more})
+        self._open = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        await asyncio.to_thread(self.stage.__enter__)
-        for desk in self.desks.values():
-            await desk.open()
-        self.phone = await Phone.open()
-        self.watch = await Watch(self.stage).__aenter__()
+        async with AsyncExitStack() as opening:
+            opening.push_async_callback(asyncio.to_thread, self.stage.close)
+            for desk in self.desks.values():
+                self.stage.desks[desk.number] = await desk.open()
+                opening.push_async_callback(desk.close)
+            await asyncio.to_thread(self.stage.__enter__)
+            self.phone = await opening.enter_async_context(await Phone.open())
+            self.watch = await opening.enter_async_context(Watch(self.stage))
+            self._open = opening.pop_all()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.watch.__aexit__()
-        for phone in (self.phone, *(desk.phone for desk in self.desks.values())):
-            if phone is not None:
-                await phone.close()
-        await asyncio.to_thread(self.stage.close)
+    async def __aexit__(self, *exc: object) -> None:
+        await self._open.aclose()
 
     # -- what the database says
 
@@ -244,10 +247,7 @@ class Office:
             return [Call(**row._mapping) for row in rows]
 
     async def channels(self) -> int:
-        said = await asyncio.to_thread(self.stage.switch.cli, "core show channels count")
-        found = re.search(r"(\d+) active channel", said)
-        assert found is not None, said
-        return int(found[1])
+        return await asyncio.to_thread(channels, self.stage.switch)
 
     async def at_rest(self, within: float = 5.0) -> None:
         """Nobody is in any call: nothing is left of any in Asterisk, the service, the database."""
@@ -276,6 +276,17 @@ class Office:
 
     # -- callers
 
+    def calls_of(self, caller: str) -> list[PhoneCall]:
+        """This caller's latest call, and the agents' calls for this caller."""
+        rings = [ring for desk in self.desks.values() for ring in desk.rings]
+        own = [self.callers[caller]] if caller in self.callers else []
+        return own + [ring for ring in rings if ring.caller == caller]
+
+    async def all_leave(self) -> None:
+        """Every caller hangs up who has not yet."""
+        for call in self.callers.values():
+            await call.hang_up()
+
     def agent_of(self, caller: str) -> PhoneCall:
         """The agent's call with this caller."""
         calls = [ring for desk in self.desks.values() for ring in desk.rings]
@@ -283,7 +294,7 @@ class Office:
 
     async def wants(self, caller: str, agent: str = "", number: str = "1001") -> PhoneCall:
         """A caller who is put through: to this agent, or to whoever is next."""
-        call = await self.stage.dial(self.phone, number, caller)
+        call = self.callers[caller] = await self.stage.dial(self.phone, number, caller)
         await self.watch.until(caller, "Say", "opening")
         await asyncio.sleep(0.4)
         if not agent:
@@ -329,6 +340,11 @@ def talk(call: PhoneCall, pitch: int) -> list[tuple[float, float]]:
             else:
                 stretches.append((begin, begin + STEP))
     return [one for one in stretches if one[1] - one[0] >= 0.1]
+
+
+def torn(*calls: PhoneCall) -> bool:
+    """Whether the machine was too busy to play the sound of these calls in one piece."""
+    return any(late > TORN for call in calls for _, late in call.heard.slips())
 
 
 def pressed(call: PhoneCall, key: str) -> float:

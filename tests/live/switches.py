@@ -6,6 +6,7 @@ A switch is made, configured and started by whoever needs it; `started` does the
 
 from __future__ import annotations
 
+import re
 import secrets
 import socket
 from collections.abc import Callable, Mapping, Sequence
@@ -68,3 +69,13 @@ def started(
         else:
             break
     return own
+
+
+def channels(switch: Switch) -> int:
+    """How many channels are up. Blocks. (`core show channels` without `count` is another list, of
+    what was last told of each; it keeps a channel for ever whose last two changes were told in the
+    wrong order.)"""
+    said = switch.cli("core show channels count")
+    found = re.search(r"(\d+) active channel", said)
+    assert found is not None, said
+    return int(found[1])

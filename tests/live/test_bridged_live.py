@@ -39,8 +39,9 @@ async def test_a_hold_of_more_than_a_minute_has_its_signs_of_life(
     tmp_path: Path, figures: list[str]
 ) -> None:
     async with office(tmp_path, "801", change=staffed) as own:
-        figures.append(await hold_and_return(own, "13800200011", "801", 30.0))
+        talked = await hold_and_return(own, "13800200011", "801", 30.0)
         await own.at_rest()
+        figures.append(talked.judge())
 
 
 @pytest.mark.slow_live

@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from moments import eventually
 from people import AGENT, CALLER, Desk, Does, Office, names, picks_up, staffed, takes, talk, voice
 
 from ivr import attempts, promises
@@ -31,6 +32,8 @@ SEAT = "820"
 CARRIER = "carrier"
 PERSON = "13912345678"
 RULES = 'callbacks: {hours: {mon-sun: "00:00-24:00"}, spacing: 60 s, ring: 12 s}\n'
+PATIENCE = 60.0
+"""Seconds within which what is waited for happens, unless it has to wait itself."""
 DEAD = 12.0
 """Seconds after which what a killed process held is free."""
 
@@ -83,13 +86,6 @@ class Promised:
     def attempts(self) -> list[Attempt]:
         return attempts.tried(self.office.stage.store, self.promise.id)
 
-    async def until(self, done: Callable[[], bool], within: float = 60.0) -> float:
-        """When this has become true, in monotonic seconds."""
-        async with asyncio.timeout(within):
-            while not done():  # noqa: ASYNC110  # the database tells nobody
-                await asyncio.sleep(0.05)
-        return time.monotonic()
-
     async def killed(self) -> None:
         """kill -9, and a new start at once."""
         await asyncio.to_thread(self.office.stage.kill_service)
@@ -100,11 +96,11 @@ class Promised:
         self.does(takes(), says_yes)
         await asyncio.sleep(DEAD)
         self.office.ready(SEAT)
-        await self.until(lambda: self.promise.state == "calling", 90)
-        await self.until(lambda: bool(talking(self.person)), 60)
+        await eventually(lambda: self.promise.state == "calling", 90)
+        await eventually(lambda: talking(self.person), 60)
         await asyncio.sleep(2)
         await self.agent.rings[-1].hang_up()
-        await self.until(lambda: self.promise.state == "kept")
+        await eventually(lambda: self.promise.state == "kept", PATIENCE)
 
     def judge(self) -> None:
         """However it went: each attempt rang the person once at most."""
@@ -153,7 +149,7 @@ async def test_an_agent_takes_it_the_person_says_who_they_are_and_the_two_talk(
     tmp_path: Path,
 ) -> None:
     async with promised(tmp_path, takes(), says_yes) as one:
-        await one.until(lambda: bool(talking(one.person)))
+        await eventually(lambda: talking(one.person), PATIENCE)
         await asyncio.sleep(2)
         agent, person = one.agent.rings[-1], one.person.rings[-1]
         assert talk(agent, CALLER)
@@ -161,7 +157,7 @@ async def test_an_agent_takes_it_the_person_says_who_they_are_and_the_two_talk(
         await asyncio.sleep(1.5)
         (nothing_else,) = person.press("2")
         await nothing_else.done()
-        await one.until(lambda: one.promise.state == "kept")
+        await eventually(lambda: one.promise.state == "kept", PATIENCE)
         await one.office.at_rest()
         assert person.caller == "1001"  # the line's own number
         heard = names(one.office.stage.ear.recognise(person.heard))
@@ -173,7 +169,7 @@ async def test_an_agent_takes_it_the_person_says_who_they_are_and_the_two_talk(
 @pytest.mark.slow_live
 async def test_killed_before_the_person_is_rung(tmp_path: Path) -> None:
     async with promised(tmp_path, listens, says_yes) as one:
-        await one.until(lambda: bool(one.agent.rings))
+        await eventually(lambda: one.agent.rings, PATIENCE)
         await asyncio.sleep(2)
         await one.killed()
         assert one.person.rings == []
@@ -184,9 +180,9 @@ async def test_killed_before_the_person_is_rung(tmp_path: Path) -> None:
 @pytest.mark.slow_live
 async def test_killed_while_it_rings_at_the_persons(tmp_path: Path) -> None:
     async with promised(tmp_path, takes(), rings_on) as one:
-        await one.until(lambda: bool(one.person.rings))
+        await eventually(lambda: one.person.rings, PATIENCE)
         await one.killed()
-        await one.until(lambda: bool(one.attempts[0].ended_at), 40)
+        await eventually(lambda: one.attempts[0].ended_at, 40)
         assert len(one.person.rings) == 1
         assert one.attempts[0].result == "unknown"
         await one.kept_after_all()
@@ -196,7 +192,7 @@ async def test_killed_while_it_rings_at_the_persons(tmp_path: Path) -> None:
 @pytest.mark.slow_live
 async def test_killed_while_the_two_talk_who_talk_on(tmp_path: Path) -> None:
     async with promised(tmp_path, takes(), says_yes) as one:
-        await one.until(lambda: bool(talking(one.person)))
+        await eventually(lambda: talking(one.person), PATIENCE)
         await asyncio.sleep(1)
         await one.killed()
         again = time.monotonic()
@@ -204,17 +200,17 @@ async def test_killed_while_the_two_talk_who_talk_on(tmp_path: Path) -> None:
         assert talking(one.person)[-1][1] > again  # a conversation needs no service
         assert one.promise.state == "calling"
         await one.agent.rings[-1].hang_up()
-        await one.until(lambda: one.promise.state == "kept", 40)
+        await eventually(lambda: one.promise.state == "kept", 40)
         assert len(one.person.rings) == 1
 
 
 @pytest.mark.slow_live
 async def test_killed_as_the_two_have_talked(tmp_path: Path) -> None:
     async with promised(tmp_path, takes(), says_yes) as one:
-        await one.until(lambda: bool(talking(one.person)))
+        await eventually(lambda: talking(one.person), PATIENCE)
         await asyncio.sleep(1)
         await one.agent.rings[-1].hang_up()
         await one.killed()
-        await one.until(lambda: one.promise.state == "kept", 60)
+        await eventually(lambda: one.promise.state == "kept", 60)
         assert len(one.person.rings) == 1
         assert [attempt.result for attempt in one.attempts] == ["connected"]

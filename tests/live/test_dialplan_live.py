@@ -8,6 +8,7 @@ import time
 import pytest
 from answering import command, environment, manager, service
 from moments import eventually
+from switches import channels
 from toned import GOODBYE, KEPT, LEAVE, SORRY, Left, dial, first, heard, length
 
 from ivr.lengths import BEEP
@@ -96,7 +97,7 @@ async def test_the_service_is_rung_up_to_collect_what_was_left(switch: Switch, l
             )
             assert answer["Response"] == "Success"
             await asyncio.wait_for(done.wait(), 5)
-        await eventually(lambda: "0 active channels" in switch.cli("core show channels count"))
+        await eventually(lambda: channels(switch) == 0)
     assert answers == [
         "200 result=1 (one,two)",
         "200 result=1 (first-2.0)",
@@ -156,7 +157,7 @@ async def test_who_hangs_up_before_the_beep_leaves_nothing(
     call = await dial(phone, switch, "1001")
     await call.answered(3)
     await call.hang_up()
-    await eventually(lambda: "0 active channels" in switch.cli("core show channels count"))
+    await eventually(lambda: channels(switch) == 0)
     assert left() == {}
 
 

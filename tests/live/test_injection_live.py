@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from places import ROOT, free_port
+from moments import eventually
+from places import ROOT
+from switches import a_switch, started
+from toned import entries
 
 from ivr.agi import Session, UnsafeArgument
 from ivr.clock import SystemClock
 from ivr.dialplan import Line
 from ivr.phone import Phone
-from ivr.switch import Ports, Switch
+from ivr.switch import Switch
 
 pytestmark = pytest.mark.live
 
@@ -90,22 +92,9 @@ Serve = Callable[[Session], object]
 
 @pytest.fixture(scope="module")
 def switch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Switch]:
+    office = Line("office", ("1001",), *(f"zh/office/{n}" for n in "abcd"))
     folder = tmp_path_factory.mktemp("switch")
-    sip = free_port(socket.SOCK_DGRAM)
-    rtp = 40000 + sip % 50 * 100
-    own = Switch(
-        folder,
-        ROOT,
-        lines=[Line("office", ("1001",), *(f"zh/office/{n}" for n in "abcd"))],
-        agi=f"127.0.0.1:{free_port(socket.SOCK_STREAM)}",
-        ports=Ports(sip, free_port(socket.SOCK_STREAM), rtp, rtp + 99),
-        sounds=folder / "sounds",
-        spool=folder / "spool",
-        name="injection",
-    )
-    own.fetch()
-    own.configure()
-    own.start()
+    own = started(lambda: a_switch(folder, "injection", lines=[office]))
     yield own
     own.stop()
 
@@ -222,9 +211,7 @@ async def test_the_fallback_takes_a_hostile_caller_for_a_number_or_nobody(
     switch.cli("database deltree sansheng/fallback")
     call = await phone.dial("1001", ("127.0.0.1", switch.ports.sip), caller, caller)
     await call.answered(5)
-    async with asyncio.timeout(5):
-        while not (rows := _entries(switch)):  # noqa: ASYNC110  # Asterisk's database tells nobody
-            await asyncio.sleep(0.1)
+    rows = await eventually(lambda: _kept(switch))
     await asyncio.sleep(0.6)
     await call.hang_up()
     ((name, entry),) = rows.items()
@@ -234,11 +221,5 @@ async def test_the_fallback_takes_a_hostile_caller_for_a_number_or_nobody(
     assert entry["hotline"] == "office"
 
 
-def _entries(switch: Switch) -> dict[str, dict[str, str]]:
-    found: dict[str, dict[str, str]] = {}
-    for row in switch.cli("database show sansheng/fallback").splitlines():
-        key, colon, value = row.partition(":")
-        if colon and key.startswith("/sansheng/fallback/"):
-            name, field = key.strip().split("/")[3:]
-            found.setdefault(name, {})[field] = value.strip()
-    return {name: entry for name, entry in found.items() if "began" in entry}
+def _kept(switch: Switch) -> dict[str, dict[str, str]]:
+    return {name: entry for name, entry in entries(switch).items() if "began" in entry}

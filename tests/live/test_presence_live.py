@@ -4,7 +4,7 @@ them, and what becomes of their agents and of the callers who want them."""
 from __future__ import annotations
 
 import asyncio
-import re
+import contextlib
 import socket
 import time
 from collections.abc import AsyncIterator, Iterable
@@ -14,8 +14,10 @@ from pathlib import Path
 
 import pytest
 from faked import AmiClient
+from moments import eventually
 from people import AGENT, Desk, Office, takes, talk
-from places import ROOT, free_port
+from places import free_port
+from switches import a_switch, started
 
 from ivr.clock import VirtualClock
 from ivr.fake import FakeAsterisk
@@ -23,7 +25,7 @@ from ivr.fake_ami import Account
 from ivr.fake_phones import FakePhone
 from ivr.phone import Phone
 from ivr.registration import Registration
-from ivr.switch import Ports, Switch
+from ivr.switch import Switch
 
 pytestmark = pytest.mark.live
 
@@ -75,63 +77,69 @@ class Lab:
         self.ami.packets.clear()
 
 
-async def see(directory: Path) -> Lab:
-    async with await Phone.open(user=PHONE) as phone, await Phone.open(user=PHONE) as moved:
-        desk = free_port(socket.SOCK_DGRAM)
-        switch = Switch(
-            directory,
-            ROOT,
-            ports=Ports(free_port(socket.SOCK_DGRAM), free_port(socket.SOCK_STREAM), 31300, 31399),
-            sounds=directory / "sounds",
-            spool=directory / "recorded",
-            desks={PHONE: 0, FIXED: desk},
-            name="lab",
-        )
-        await asyncio.to_thread(switch.fetch)
-        await asyncio.to_thread(switch.configure)
-        file = switch.directory / "etc/pjsip.conf"
-        brief = f"[{PHONE}]\ntype = aor\nminimum_expiration = {SHORT}\n"
-        text = file.read_text().replace(f"[{PHONE}]\ntype = aor\n", brief)
-        file.write_text(
-            re.sub(
-                r"type = global\n", "type = global\ncontact_expiration_check_interval = 1\n", text
-            )
-        )
-        await asyncio.to_thread(switch.start)
-        try:
-            loop = asyncio.get_running_loop()
-            _, ami = await loop.create_connection(AmiClient, "127.0.0.1", switch.ports.manager)
-            ami.action("Login", Username=switch.user, Secret=switch.secret)
-            lab = Lab(ami)
-            sip = ("127.0.0.1", switch.ports.sip)
+def known_briefly(switch: Switch) -> None:
+    """Phones that register may be known for a moment only."""
+    file = switch.directory / "etc/pjsip.conf"
+    brief = f"[{PHONE}]\ntype = aor\nminimum_expiration = {SHORT}\n"
+    text = file.read_text().replace(f"[{PHONE}]\ntype = aor\n", brief)
+    often = "type = global\ncontact_expiration_check_interval = 1\n"
+    file.write_text(text.replace("type = global\n", often))
 
-            async def step(name: str, within: float = 0.5) -> None:
-                await asyncio.sleep(within)
-                lab.ask()
-                await asyncio.sleep(0.3)
-                lab.note(name)
 
-            await step("at the start")
-            known = registration(phone, PHONE, sip)
-            await known.begin()
-            await step("registers")
-            known._ask(known.expires, lambda status: None)
-            await step("registers again")
-            other = registration(moved, PHONE, sip)
-            await other.begin()
-            known.stop()
-            await step("registers elsewhere")
-            await other.end()
-            await step("takes leave")
-            brief_one = registration(phone, PHONE, sip)
-            brief_one.expires = SHORT
-            await brief_one.begin()
-            brief_one.stop()
-            await step("registers once more")
-            await step("is heard of no more", SHORT + 2.0)
-            ami.transport.close()
-        finally:
-            await asyncio.to_thread(switch.stop)
+@asynccontextmanager
+async def laboratory(directory: Path) -> AsyncIterator[tuple[Lab, tuple[str, int]]]:
+    """An Asterisk with a manager's account; the lab, and where to register."""
+    desks = {PHONE: 0, FIXED: free_port(socket.SOCK_DGRAM)}
+    switch = await asyncio.to_thread(
+        started, lambda: a_switch(directory, "lab", desks=desks), known_briefly
+    )
+    try:
+        loop = asyncio.get_running_loop()
+        _, ami = await loop.create_connection(AmiClient, "127.0.0.1", switch.ports.manager)
+        ami.action("Login", Username=switch.user, Secret=switch.secret)
+        yield Lab(ami), ("127.0.0.1", switch.ports.sip)
+        ami.transport.close()
+    finally:
+        await asyncio.to_thread(switch.stop)
+
+
+async def see(directory: Path, expected: Lab) -> Lab:
+    """The real one; what is `expected` of each step only says how long to wait for it."""
+    async with (
+        await Phone.open(user=PHONE) as phone,
+        await Phone.open(user=PHONE) as moved,
+        laboratory(directory) as (lab, sip),
+    ):
+        waits = iter(expected.steps)
+
+        async def step(name: str) -> None:
+            _, events, answers = next(waits)
+            with contextlib.suppress(AssertionError):  # what is missing is told by the comparison
+                await eventually(lambda: len(told(lab.ami.packets)) >= len(events))
+            await asyncio.sleep(0.3)  # for what should not come
+            lab.ask()
+            with contextlib.suppress(AssertionError):
+                await eventually(lambda: len(states(lab.ami.packets)) >= len(answers))
+            lab.note(name)
+
+        await step("at the start")
+        known = registration(phone, PHONE, sip)
+        await known.begin()
+        await step("registers")
+        known._ask(known.expires, lambda status: None)
+        await step("registers again")
+        other = registration(moved, PHONE, sip)
+        await other.begin()
+        known.stop()
+        await step("registers elsewhere")
+        await other.end()
+        await step("takes leave")
+        brief_one = registration(phone, PHONE, sip)
+        brief_one.expires = SHORT
+        await brief_one.begin()
+        brief_one.stop()
+        await step("registers once more")
+        await step("is heard of no more")
         return lab
 
 
@@ -163,12 +171,12 @@ async def pretend(clock: VirtualClock) -> Lab:
 
 
 async def test_the_fake_says_of_phones_what_asterisk_says(tmp_path: Path) -> None:
-    seen = await see(tmp_path / "lab")
     clock = VirtualClock(datetime.now(UTC), patience=10.0)
     try:
         pretended = await pretend(clock)
     finally:
         clock.close()
+    seen = await see(tmp_path / "lab", pretended)
     assert pretended.steps == seen.steps
     assert [found for _, _, found in seen.steps[:2]] == [
         ["UNAVAILABLE", "NOT_INUSE", "INVALID"],
@@ -183,7 +191,7 @@ class Registered(Desk):
     """An agent's phone that is only where it registers from."""
 
     def __init__(self, number: str) -> None:
-        super().__init__(number, 0)
+        super().__init__(number)
 
     async def comes(self, sip: tuple[str, int]) -> None:
         await self.open()
@@ -214,8 +222,7 @@ async def office(directory: Path) -> AsyncIterator[tuple[Office, Registered]]:
             yield own, desk
         finally:
             desk.known.stop()
-            if desk.phone is not None:
-                await desk.phone.close()
+            await desk.close()
 
 
 async def becomes(own: Office, phone: str, state: str, within: float = SOON) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from pathlib import Path
 import pytest
 from crowd import Crowd, Script, Scripts, Talk, originate, short
 from faked import AmiClient
-from places import ROOT, free_port
+from switches import a_switch, channels, started
 
 from ivr import dialplan
 from ivr.clock import Clock, SystemClock, VirtualClock
@@ -27,7 +26,7 @@ from ivr.fake_phones import KEYS
 from ivr.phone import Phone
 from ivr.phone_call import PhoneCall
 from ivr.scenario import Ring
-from ivr.switch import Ports, Switch
+from ivr.switch import Switch
 
 pytestmark = pytest.mark.live
 
@@ -252,24 +251,16 @@ async def laboratory(directory: Path, agi: int) -> AsyncIterator[tuple[Switch, d
             for case in CASES.values()
             if case.ring.does != "unreachable"
         }
-        switch = Switch(
-            directory,
-            ROOT,
-            lines=[dialplan.Line("lab", ("1001",), "a", "b", "c", "d", features=CODES)],
-            agi=f"127.0.0.1:{agi}",
-            ports=Ports(free_port(socket.SOCK_DGRAM), free_port(socket.SOCK_STREAM), 31000, 31199),
-            sounds=directory / "sounds",
-            spool=directory / "recorded",
-            desks={
-                case.id: phones[case.id].address[1] if case.id in phones else 0
-                for case in CASES.values()
-            },
-            name="lab",
+        line = dialplan.Line("lab", ("1001",), "a", "b", "c", "d", features=CODES)
+        desks = {
+            case.id: phones[case.id].address[1] if case.id in phones else 0
+            for case in CASES.values()
+        }
+        switch = await asyncio.to_thread(
+            started,
+            lambda: a_switch(directory, "lab", lines=[line], agi=f"127.0.0.1:{agi}", desks=desks),
         )
-        await asyncio.to_thread(switch.fetch)
-        await asyncio.to_thread(switch.configure)
         stack.callback(switch.stop)
-        await asyncio.to_thread(switch.start)
         yield switch, phones
 
 
@@ -303,13 +294,13 @@ async def see(directory: Path) -> dict[str, Told]:
 
         async with await Phone.open() as callers:
             await asyncio.gather(*(one(case, callers) for case in CASES.values()))
-            give_up = clock.now() + 20
-            while not re.search(
-                r"(?m)^0 active channels",
-                (channels := await asyncio.to_thread(switch.cli, "core show channels")),
-            ):
-                assert clock.now() < give_up, channels
-                await clock.sleep(0.2)
+            async with asyncio.timeout(20):
+                while await asyncio.to_thread(channels, switch):
+                    await clock.sleep(0.2)
+            seen = 0
+            while seen < len(ami.packets):  # until nothing more is told
+                seen = len(ami.packets)
+                await clock.sleep(0.5)
         done = {name: told(case, ami.packets, service.talks) for name, case in CASES.items()}
         ami.transport.close()
     await service.close()

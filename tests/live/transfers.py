@@ -28,13 +28,13 @@ from people import (
     refuses,
     takes,
     talk,
+    torn,
     voice,
 )
 
 from ivr.actions import RingAgent
 from ivr.events import AgentFailed
 from ivr.journal import Entry
-from ivr.live_rehearsal import TORN
 from ivr.phone_call import PhoneCall
 from ivr.store import Call
 
@@ -70,8 +70,7 @@ class Done:
         """What should have been heard was not, and the machine was too busy to blame anybody."""
         if self.seconds < LONGEST and self.missing == []:
             return False
-        slips = [slip for call in (self.caller, *self.rings) for slip in call.heard.slips()]
-        return any(late > TORN for _, late in slips)
+        return torn(self.caller, *self.rings)
 
 
 @dataclass
