@@ -27,8 +27,9 @@ from typing import Any
 from sqlalchemy import Connection, Delete, Row, Select, Update, delete, select, text, update
 
 from ivr import floor as rows
+from ivr.inserting import insert_new, upsert
 from ivr.staff import NOBODY, Staff, Transfer
-from ivr.store import Store, insert_new, upsert
+from ivr.store import Store
 from ivr.tables import agents, owners, places
 from ivr.turns import (
     BUSY,
@@ -227,16 +228,17 @@ class Agents:
             with self._write() as connection:
                 self._beat(connection, now)
                 rows.bury(connection, now)
-                self._put_back(connection)
                 floor = rows.read(connection, now, self.owner, callbacks)
-                claims = tuple(self._claim(connection, floor))
-                floor = rows.read(connection, now, self.owner, callbacks)
+                if freed := self._freed(floor):  # back they go, in the same turn
+                    insert_new(connection, places, [rows.place_row(place) for place in freed])
+                    floor = rows.read(connection, now, self.owner, callbacks)
+                if claims := tuple(self._claim(connection, floor)):
+                    floor = rows.read(connection, now, self.owner, callbacks)
                 unstaffed = tuple(self._unstaffed(floor))
-                connection.execute(delete(places).where(places.c.id.in_(unstaffed)))
                 for name in unstaffed:
+                    connection.execute(delete(places).where(places.c.id == name))
                     self._forget(name)
-                moved = self._moved(connection, floor)
-                return replace(moved, claims=claims, unstaffed=unstaffed)
+                return replace(self._moved(connection, floor), claims=claims, unstaffed=unstaffed)
 
     def beat(self, now: datetime) -> None:
         """Say that this process lives; to be called every `BEAT`, whatever else it does."""
@@ -334,11 +336,16 @@ class Agents:
     def _work(self, connection: Connection, floor: Floor) -> bool:
         """Whether there is anything to be written."""
         return (
-            bool(self._mine.keys() - {place.id for place in floor.places})
+            bool(self._freed(floor))
             or any(self._ours(place) for place, _ in floor.turns())
             or any(self._unstaffed(floor))
             or rows.haunted(connection, floor.now)
         )
+
+    def _freed(self, floor: Floor) -> list[Place]:
+        """Our callers' places that others have freed because we stood still."""
+        there = {place.id for place in floor.places}
+        return [place for name, place in self._mine.items() if name not in there]
 
     def _waits(self, place: Place) -> bool:
         """Whether this is the place of a caller of ours."""
@@ -390,10 +397,5 @@ class Agents:
     def _talk(self, connection: Connection, place: Place, now: datetime) -> float:
         """How long a talk takes there: as the last ones did, or as the file says."""
         found = rows.talk(connection, place, now)
-        if found is not None:
-            return found
-        return self._staff.get(place.hotline, NOBODY).minutes(place.department)
-
-    def _put_back(self, connection: Connection) -> None:
-        """Our callers' places that others have freed because we stood still: in the same turn."""
-        insert_new(connection, places, [rows.place_row(place) for place in self._mine.values()])
+        staff = self._staff.get(place.hotline, NOBODY)
+        return staff.minutes(place.department) if found is None else found

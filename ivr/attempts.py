@@ -23,8 +23,9 @@ from sqlalchemy import Connection, and_, not_, select, update
 
 from ivr.callback_rules import Rules
 from ivr.directory import normal
+from ivr.inserting import insert_new
 from ivr.promises import BROKEN, CALLING, GIVEN_UP, KEPT, OPEN, Promise, tell_ticket
-from ivr.store import Store, insert_new
+from ivr.store import Store
 from ivr.tables import attempts, calls, places, promises, tickets
 from ivr.tickets import CLOSED, DONE
 

@@ -24,13 +24,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, select, update
 
 from ivr.actions import Keep
 from ivr.directory import normal
+from ivr.inserting import insert_new
 from ivr.needs import SETTLED, Held, hold, needed, recordings_of
 from ivr.spool import Spool
-from ivr.store import Recording, Store, erase_call, for_the_sake_of, insert_new
+from ivr.store import Recording, Store, erase_call, for_the_sake_of
 from ivr.tables import (
     attempts,
     calls,
@@ -172,17 +173,27 @@ def _keyed(connection: Connection, call_id: str) -> list[str]:
     return sorted({normal(one) for one in keyed} - {""})
 
 
+def forget_message(
+    connection: Connection, row: Row[Any], found: Sequence[Recording], trace: Trace
+) -> int:
+    """Erase what a message of no call says of a person, and its recordings, within a transaction;
+    returns how many of these are new. The files go with `finish`."""
+    _blank(connection, messages.c.id == row.id, promises.c.message_id == row.id)
+    return drop(connection, [(one, row.hotline) for one in found], trace)
+
+
 def _forget_work(connection: Connection, ids: Sequence[str]) -> None:
     """What messages and promises of these calls say of a person; that they were there stays."""
-    mine = select(promises.c.id).where(promises.c.call_id.in_(list(ids)))
-    connection.execute(
-        update(messages)
-        .where(messages.c.call_id.in_(list(ids)))
-        .values(caller="", contact="", item="", fields={})
-    )
-    connection.execute(
-        update(promises).where(promises.c.call_id.in_(list(ids))).values(contact="", reason="")
-    )
+    _blank(connection, messages.c.call_id.in_(list(ids)), promises.c.call_id.in_(list(ids)))
+
+
+def _blank(
+    connection: Connection, left: ColumnElement[bool], promised: ColumnElement[bool]
+) -> None:
+    mine = select(promises.c.id).where(promised)
+    nothing = {"caller": "", "contact": "", "item": "", "fields": {}}
+    connection.execute(update(messages).where(left).values(**nothing))
+    connection.execute(update(promises).where(promised).values(contact="", reason=""))
     connection.execute(update(attempts).where(attempts.c.promise.in_(mine)).values(contact=""))
 
 

@@ -15,10 +15,23 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import (
+    Connection,
+    Row,
+    Select,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
+from ivr.inserting import insert_new
 from ivr.staff import Staff, Transfer
-from ivr.store import StorageFailed, insert_new
+from ivr.store import StorageFailed
 from ivr.tables import agent_log, agents, owners, places, seats
 from ivr.turns import BUSY, READY, TALKING, UNREACHABLE, WRAP_UP, Floor, Phone, Place, Seat
 
@@ -52,18 +65,60 @@ UNCLAIMED: Mapping[str, Any] = {
 """The columns of an agent whom nobody holds."""
 
 
+# ---------------------------------------------------------------- statements
+
+# those of every look at whose turn it is are made once: to think one up takes SQLAlchemy longer
+# than to carry it out
+
+
+def _alive(since: Any) -> Select[tuple[str]]:
+    return select(owners.c.name).where(owners.c.seen_at >= since)
+
+
+_LIVING = _alive(bindparam("alive_since"))
+_AGENTS, _SEATS, _PLACES = select(agents), select(seats), select(places)
+_AGENT = _AGENTS.where(agents.c.phone == bindparam("phone"))
+_HELD = agents.c.owner.not_in(_LIVING)
+_KEPT = places.c.owner.not_in(_LIVING)
+_HAUNTED = select(or_(exists(select(agents).where(_HELD)), exists(select(places).where(_KEPT))))
+_DEAD = delete(owners).where(owners.c.seen_at < bindparam("alive_since"))
+_WRAPPED_UP = _AGENTS.where(agents.c.state == WRAP_UP, agents.c.until <= bindparam("now"))
+_TALKS = (
+    select(agent_log.c.seconds)
+    .where(
+        agent_log.c.before == TALKING,
+        agent_log.c.at >= bindparam("recent"),
+        agent_log.c.hotline == bindparam("hotline"),
+        agent_log.c.department == bindparam("department"),
+    )
+    .order_by(agent_log.c.at.desc())
+    .limit(TALKS)
+    .subquery()
+)
+_TALK = select(func.avg(_TALKS.c.seconds))
+
+
+def _since(now: datetime) -> dict[str, datetime]:
+    return {"alive_since": now - DEAD}
+
+
+def alive(now: datetime) -> Select[tuple[str]]:
+    """The names of the processes that live."""
+    return _alive(now - DEAD)
+
+
 # ---------------------------------------------------------------- reading
 
 
 def read(connection: Connection, now: datetime, owner: str, callbacks: Collection[str]) -> Floor:
     """Everything as it is at this time, without the places of processes that have died."""
-    living = set(connection.execute(alive(now)).scalars()) | {owner}
-    phones = {row.phone: phone(row, now) for row in connection.execute(select(agents))}
+    living = set(connection.execute(_LIVING, _since(now)).scalars()) | {owner}
+    phones = {row.phone: phone(row, now) for row in connection.execute(_AGENTS)}
     listed = [
         Seat(row.hotline, row.staff_number, row.phone, frozenset(row.departments))
-        for row in connection.execute(select(seats))
+        for row in connection.execute(_SEATS)
     ]
-    waiting = [place(row) for row in connection.execute(select(places))]
+    waiting = [place(row) for row in connection.execute(_PLACES)]
     waiting = [one for one in waiting if one.owner is None or one.owner in living]
     return Floor(listed, phones, waiting, now, callbacks)
 
@@ -93,7 +148,7 @@ def place_row(place: Place) -> dict[str, Any]:
 
 def agent(connection: Connection, phone: str) -> Row[Any]:
     """The row of one phone. Raises KeyError."""
-    row = connection.execute(select(agents).where(agents.c.phone == phone)).one_or_none()
+    row = connection.execute(_AGENT, {"phone": phone}).one_or_none()
     if row is None:
         raise KeyError(phone)
     return row
@@ -102,25 +157,9 @@ def agent(connection: Connection, phone: str) -> Row[Any]:
 def talk(connection: Connection, place: Place, now: datetime) -> float | None:
     """How long the last talks in this department took on average, in minutes; None if there were
     none of late."""
-    last = (
-        select(agent_log.c.seconds)
-        .where(
-            agent_log.c.before == TALKING,
-            agent_log.c.at >= now - RECENT,
-            agent_log.c.hotline == place.hotline,
-            agent_log.c.department == place.department,
-        )
-        .order_by(agent_log.c.at.desc())
-        .limit(TALKS)
-        .subquery()
-    )
-    average = connection.execute(select(func.avg(last.c.seconds))).scalar()
+    about = {"recent": now - RECENT, "hotline": place.hotline, "department": place.department}
+    average = connection.execute(_TALK, about).scalar()
     return None if average is None else float(average) / 60
-
-
-def alive(now: datetime) -> Any:
-    """The names of the processes that live."""
-    return select(owners.c.name).where(owners.c.seen_at >= now - DEAD)
 
 
 def rung_in_vain(connection: Connection, before: datetime) -> list[str]:
@@ -132,12 +171,7 @@ def rung_in_vain(connection: Connection, before: datetime) -> list[str]:
 
 def haunted(connection: Connection, now: datetime) -> bool:
     """Whether a process that has died still holds something."""
-    living = alive(now)
-    queries = (
-        select(agents.c.phone).where(agents.c.owner.not_in(living)),
-        select(places.c.id).where(places.c.owner.not_in(living)),
-    )
-    return any(connection.execute(query).first() is not None for query in queries)
+    return bool(connection.execute(_HAUNTED, _since(now)).scalar())
 
 
 # ---------------------------------------------------------------- who sits where
@@ -303,8 +337,7 @@ def reached(connection: Connection, phones: Mapping[str, bool], now: datetime) -
 
 def wrapped_up(connection: Connection, now: datetime) -> None:
     """Write down who has finished wrapping up, at the time when that was."""
-    done = select(agents).where(agents.c.state == WRAP_UP, agents.c.until <= now)
-    for row in connection.execute(done).all():
+    for row in connection.execute(_WRAPPED_UP, {"now": now}).all():
         idle = {"idle_since": row.until, "until": None}
         change(connection, row, READY, "wrapped up", row.until, **idle)
 
@@ -328,8 +361,11 @@ def bury(connection: Connection, now: datetime) -> None:
     """Free what processes hold that have died. An agent who was talking still is, as far as
     anybody knows (a conversation needs no service), and is busy until saying otherwise. The place
     of a call-back is kept for whoever serves it next."""
-    living = alive(now)
-    for row in connection.execute(select(agents).where(agents.c.owner.not_in(living))).all():
+    since = _since(now)
+    connection.execute(_DEAD, since)
+    if not haunted(connection, now):
+        return
+    for row in connection.execute(_AGENTS.where(_HELD), since).all():
         if row.state == TALKING:
             values = {**UNCLAIMED, "misses": 0, "until": None}
             why = row.after_reason if row.after == BUSY else DIED
@@ -337,8 +373,6 @@ def bury(connection: Connection, now: datetime) -> None:
         else:
             why = "the process that held it has died"
             unclaim(connection, row, "free", Transfer(), now, why)
-    dead = places.c.owner.not_in(living)
-    connection.execute(delete(places).where(dead, places.c.kind == "caller"))
-    kept = update(places).where(dead, places.c.kind == "callback")
-    connection.execute(kept.values(owner=None, call_id=None))
-    connection.execute(delete(owners).where(owners.c.seen_at < now - DEAD))
+    connection.execute(delete(places).where(_KEPT, places.c.kind == "caller"), since)
+    kept = update(places).where(_KEPT, places.c.kind == "callback")
+    connection.execute(kept.values(owner=None, call_id=None), since)

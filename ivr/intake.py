@@ -26,9 +26,10 @@ from sqlalchemy import Select, or_, select, update
 
 from ivr.chain import lock
 from ivr.directory import normal
+from ivr.inserting import insert_new
 from ivr.messages import call_named, message_id
 from ivr.spool import NAME, SLICE, Spool
-from ivr.store import Message, Recording, insert_new
+from ivr.store import Message, Recording
 from ivr.tables import calls, messages, recordings
 from ivr.tickets import Terms, learn, open_, without
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, or_, update
 
-from ivr.store import insert_new
+from ivr.inserting import insert_new
 
 LEASE = timedelta(seconds=60)
 """After this time, what a process has claimed and not finished is taken over."""

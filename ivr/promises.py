@@ -26,8 +26,9 @@ from sqlalchemy import Connection, and_, delete, func, or_, select, update
 from ivr import floor, tickets
 from ivr.directory import normal, refusal
 from ivr.hours import Hours
+from ivr.inserting import insert_new
 from ivr.redact import mask, masked
-from ivr.store import Message, Store, insert_new
+from ivr.store import Message, Store
 from ivr.tables import promise_announcements as announcements
 from ivr.tables import promises
 from ivr.tables import tickets as ticket_rows

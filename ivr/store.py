@@ -31,10 +31,10 @@ from sqlalchemy import (
     union,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
+from ivr.inserting import insert_new, upsert
 from ivr.tables import (
     attempts,
     calls,
@@ -355,29 +355,6 @@ def _prepare_sqlite(engine: Engine, *, synced: bool) -> None:
     def begun(connection: Connection) -> None:
         reads = connection.get_execution_options().get("sansheng_reads")
         connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
-
-
-def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
-    """Insert rows; one whose key is there already is left as it is. Returns how many are new."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    key = next(iter(table.primary_key))
-    statement = dialect.insert(table).on_conflict_do_nothing().returning(key)
-    return sum(len(connection.execute(statement, row).all()) for row in rows)
-
-
-def upsert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert rows, or write them over those with the same primary key."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    keys = [column.name for column in table.primary_key]
-    statement = dialect.insert(table)
-    changes = {
-        column.name: statement.excluded[column.name]
-        for column in table.columns
-        if column.name not in keys
-    }
-    connection.execute(
-        statement.on_conflict_do_update(index_elements=keys, set_=changes), list(rows)
-    )
 
 
 _TABLES: dict[type, Table] = {
