@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from ivr.draw import CannotDraw, dot, draw, picture
+from ivr.draw import CannotDraw, _quoted, dot, draw, picture
 from ivr.flow import Flow
 from ivr.hotlines import Hotlines
 
@@ -65,8 +65,6 @@ def test_a_png_is_drawn_too(lines: Hotlines) -> None:
 
 
 def test_what_a_text_holds_cannot_break_the_graph() -> None:
-    from ivr.draw import _quoted
-
     drawn = picture(f"digraph x {{ a [label={_quoted(chr(34) + '];} //' + chr(92))}] }}", "svg")
     assert b"];} //" in drawn
 

@@ -46,6 +46,7 @@ class Peer:
 
     def __init__(self, reader, writer):
         self.reader, self.writer = reader, writer
+        self.asked = []
 
     def says(self, text):
         self.writer.write(text.encode("utf-8", "surrogateescape") + b"\n")
@@ -55,7 +56,8 @@ class Peer:
 
         async def work():
             for reply in replies:
-                assert await self.reader.readline()
+                self.asked.append(await self.reader.readline())
+                assert self.asked[-1]
                 self.says(reply)
 
         self.work = asyncio.create_task(work())
