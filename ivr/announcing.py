@@ -27,7 +27,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 from sqlalchemy import Connection, select, update
@@ -37,10 +37,10 @@ from ivr.chain import Head, Witness
 from ivr.clock import Clock
 from ivr.flow import Line
 from ivr.leases import AT_ONCE, LEASE, claimed, held
-from ivr.manager import ManagerError
 from ivr.store import StorageFailed, Store
 from ivr.tables import ticket_announcements as rows
 from ivr.tables import tickets as work
+from ivr.telling import Bell, tell
 from ivr.ticket_rules import GRADES, Rules, Webhook
 from ivr.tickets import Ticket
 from ivr.webhook import Sender
@@ -60,16 +60,6 @@ SAYS = {
 }
 
 log = structlog.get_logger("tickets")
-
-
-class Bell(Protocol):
-    """What is needed of the manager."""
-
-    connected: bool
-
-    async def action(
-        self, name: str, headers: Mapping[str, str] | None = None
-    ) -> Mapping[str, str]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,17 +148,8 @@ class Announcer:
             for one in news:
                 told = one.told()
                 log.warning(SAYS[one.threshold], **told)
-                await self._ring(told)
+                await tell(self._bell, "SanshengTicket", told)
                 await self._clock.in_executor(self._said, one, self._clock.utc())
-
-    async def _ring(self, told: Mapping[str, str]) -> None:
-        if self._bell is None or not self._bell.connected:
-            return
-        headers = {name.title().replace("_", ""): value for name, value in told.items()}
-        try:
-            await self._bell.action("UserEvent", {"UserEvent": "SanshengTicket", **headers})
-        except ManagerError as error:
-            log.warning("no event of a ticket", ticket=told["ticket"], why=str(error))
 
     def _witnessed(self) -> None:
         with self._store.read() as connection:

@@ -29,11 +29,11 @@ from ivr.attempts import Attempt
 from ivr.calling_back import Caller, result_of
 from ivr.floor import DEAD
 from ivr.journal import call_id
-from ivr.manager import ManagerError
 from ivr.promises import Promise
 from ivr.store import StorageFailed, Store
 from ivr.switchboard import Switchboard
 from ivr.tables import calls, owners
+from ivr.telling import tell
 
 if TYPE_CHECKING:
     from ivr.server import Service
@@ -171,15 +171,7 @@ class Callbacks:
     async def _say(self, what: str, one: Promise) -> None:
         told = promises.told(one)
         log.warning(SAYS[what], **told)
-        bell = self._service.bell
-        if bell is None or not bell.connected:
-            return
-        headers = {name.title(): value for name, value in told.items() if value}
-        try:
-            event = {"UserEvent": "SanshengPromise", "What": what, **headers}
-            await bell.action("UserEvent", event)
-        except ManagerError as error:
-            log.warning("no event of a promise", promise=one.id, why=str(error))
+        await tell(self._service.bell, "SanshengPromise", {"what": what, **told})
 
     async def close(self) -> None:
         """Nobody is called any more: calls that ring are ended, and written down."""
@@ -233,7 +225,7 @@ class Callbacks:
 
 
 SAYS = {
-    "due_soon": "a promise is due soon",
-    "broken": "a promise is broken: its time has passed",
-    "given_up": "a promise is given up: people must see to it",
+    promise_news.DUE_SOON: "a promise is due soon",
+    promise_news.LATE: "a promise is broken: its time has passed",
+    promise_news.LEFT: "a promise is given up: people must see to it",
 }

@@ -20,8 +20,8 @@ from ivr.briefing import Brief
 from ivr.events import Values
 from ivr.flow import Line
 from ivr.legs import Leg
-from ivr.manager import ManagerDown, ManagerRefused
 from ivr.slots import SlotError
+from ivr.telling import tell
 from ivr.webhook import Sender
 
 if TYPE_CHECKING:
@@ -53,23 +53,15 @@ class Notes:
     def tell(self, leg: Leg) -> None:
         """This agent takes the call: tell whoever wants to know."""
         text = self.text(leg.line, leg.wish.note)
-        self._service.spawn(self._tell_manager(leg, text))
-        self._service.spawn(self._tell_webhook(leg, text))
-
-    async def _tell_manager(self, leg: Leg, text: str) -> None:
-        headers = {
-            "UserEvent": "SanshengNote",
-            "Line": leg.line.name,
-            "Call": leg.call.id,
-            "Agent": leg.wish.agent,
-            "Reference": leg.wish.reference,
-            "Note": shown(text, EVENT),
+        told = {
+            "line": leg.line.name,
+            "call": leg.call.id,
+            "agent": leg.wish.agent,
+            "reference": leg.wish.reference,
+            "note": shown(text, EVENT),
         }
-        try:
-            if self._service.bell is not None:
-                await self._service.bell.action("UserEvent", headers)
-        except (ManagerDown, ManagerRefused) as error:
-            log.warning("nobody is told a note", call=leg.call.id, why=str(error))
+        self._service.spawn(tell(self._service.bell, "SanshengNote", told))
+        self._service.spawn(self._tell_webhook(leg, text))
 
     async def _tell_webhook(self, leg: Leg, text: str) -> None:
         told = {
