@@ -130,6 +130,7 @@ def retention(
                     "keeps_calls": spoken(rules.calls),
                     "recordings": due.recordings,
                     "calls": due.calls,
+                    "messages": due.messages,
                     "needed": due.needed,
                 }
             )
@@ -140,6 +141,7 @@ def retention(
             "keeps calls": row["keeps_calls"],
             "recordings to go": row["recordings"],
             "calls to go": row["calls"],
+            "messages of no call": row["messages"],
             "needed still": row["needed"],
         }
         for row in rows

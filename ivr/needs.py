@@ -34,14 +34,22 @@ SETTLED = timedelta(minutes=1)
 
 @dataclass(slots=True)
 class Held:
-    """What open work holds: ids of calls and references of recordings, each with the work that
-    holds it, in words."""
+    """What open work holds: ids of calls, references of recordings and ids of messages, each with
+    the work that holds it, in words."""
 
     calls: dict[str, set[str]] = field(default_factory=dict)
     recordings: dict[str, set[str]] = field(default_factory=dict)
+    messages: dict[str, set[str]] = field(default_factory=dict)
 
-    def hold(self, why: str, ids: Collection[str | None], names: Collection[str | None]) -> None:
-        for into, ones in ((self.calls, ids), (self.recordings, names)):
+    def hold(
+        self,
+        why: str,
+        ids: Collection[str | None],
+        names: Collection[str | None],
+        message: str | None = None,
+    ) -> None:
+        held = ((self.calls, ids), (self.recordings, names), (self.messages, (message,)))
+        for into, ones in held:
             for one in ones:
                 if one:
                     into.setdefault(one, set()).add(why)
@@ -54,7 +62,7 @@ class Held:
         files = (m.recording, m.surname_recording)
         query = (
             select(
-                *(t.id, t.state, t.call_id, t.recording, t.surname_recording),
+                *(t.id, t.state, t.call_id, t.recording, t.surname_recording, t.message_id),
                 *(one.label(f"left_{one.name}") for one in (m.call_id, *files)),
             )
             .outerjoin(messages, m.id == t.message_id)
@@ -66,7 +74,7 @@ class Held:
                 "(`sansheng tickets done`, then `close`)"
             )
             ids = (row.call_id, row.left_call_id)
-            held.hold(why, ids, (row.recording, row.surname_recording))
+            held.hold(why, ids, (row.recording, row.surname_recording), row.message_id)
             held.hold(why, (), (row.left_recording, row.left_surname_recording))
         said = select(t.id).where(t.message_id == m.id, t.state != CLOSED).exists()
         undone = select(m.id, m.call_id, m.state, *files).where(
@@ -74,16 +82,16 @@ class Held:
         )
         for row in connection.execute(undone):
             why = f"message {row.id} is {row.state}"
-            held.hold(why, (row.call_id,), (row.recording, row.surname_recording))
+            held.hold(why, (row.call_id,), (row.recording, row.surname_recording), row.id)
         owed = (
-            select(p.id, p.state, p.call_id, m.call_id.label("left_in"), *files)
+            select(p.id, p.state, p.call_id, p.message_id, m.call_id.label("left_in"), *files)
             .join(messages, m.id == p.message_id)
             .where(_owed())
         )
         for row in connection.execute(owed):
             why = f"promise {row.id} is {row.state.replace('_', ' ')} (`sansheng promises drop`)"
             ids = (row.call_id, row.left_in)
-            held.hold(why, ids, (row.recording, row.surname_recording))
+            held.hold(why, ids, (row.recording, row.surname_recording), row.message_id)
         # the calls that were made to keep a promise are needed as long as what it answers, and so
         # are the legs that rang agents for it, which hang on its place in the line
         back = select(a.call_id, p.id, t.id.label("ticket"), t.state)
@@ -111,7 +119,16 @@ def hold(connection: Connection, ids: Collection[str]) -> None:
     The promises come first, and the one due first before the others, as where people and attempts
     change them (`ivr.promises`, `ivr.attempts`): whoever locks in another order waits for ever.
     """
-    promised = select(promises.c.id).where(promises.c.call_id.in_(list(ids)))
+    _hold(connection, promises.c.call_id.in_(list(ids)))
+
+
+def hold_messages(connection: Connection, ids: Collection[str]) -> None:
+    """The same for promises that were made for these messages."""
+    _hold(connection, promises.c.message_id.in_(list(ids)))
+
+
+def _hold(connection: Connection, of: ColumnElement[bool]) -> None:
+    promised = select(promises.c.id).where(of)
     connection.execute(promised.order_by(*IN_ORDER).with_for_update())
     chain.lock(connection)
 
@@ -168,6 +185,17 @@ def files(connection: Connection, rows: Sequence[Row[Any]]) -> list[Recording]:
     """The recordings of these calls whose files are there still."""
     found = recordings_of(connection, [row.id for row in rows])
     return [one for one in found if one.reference is not None and one.erased_at is None]
+
+
+def message_needed(
+    connection: Connection, message: Row[Any], spool: Spool, held: Held
+) -> Sequence[Recording] | None:
+    """The recordings that go with a message of no call; None if somebody needs it still."""
+    names = [one for one in (message.recording, message.surname_recording) if one]
+    query = select(recordings).where(recordings.c.reference.in_(names))
+    found = [Recording(**row._mapping) for row in connection.execute(query)]
+    needed = any(recording_needed(connection, one, spool, held) for one in found)
+    return None if needed or message.id in held.messages else found
 
 
 def recording_needed(connection: Connection, one: Recording, spool: Spool, held: Held) -> bool:

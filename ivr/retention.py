@@ -4,6 +4,8 @@ Rules this module keeps:
 
 - A line's file says how long (`ivr.retention_rules`); one that says nothing keeps everything.
 - What is open is not erased, however old it is (`ivr.erasing`); it goes once nobody needs it.
+- A message of no call, which the dialplan took while we were away, is kept as long as a call: it
+  names its caller as one does.
 - A call and what was made for its sake go together, when the youngest of them is old enough.
 - `sansheng retention` tells by the same steps what would go now, and writes nothing.
 - A few at a time, with pauses: callers who wait for the same disk do not notice. Killed at any
@@ -47,7 +49,7 @@ PAUSE = 1.0
 """Seconds between two transactions."""
 SERVICE = "service"
 """Who erases what has been kept for its time."""
-KINDS = ("calls", "recordings")
+KINDS = ("calls", "recordings", "messages")
 
 log = structlog.get_logger("retention")
 
@@ -57,12 +59,13 @@ Place = tuple[datetime, str]
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What is older than its time: so many calls and recordings that go, and so many that
-    somebody still needs. `after` is where the next page begins, None at the end."""
+    """What is older than its time: so many calls, recordings and messages of no call that go, and
+    so many that somebody still needs. `after` is where the next page begins, None at the end."""
 
     calls: int = 0
     recordings: int = 0
     needed: int = 0
+    messages: int = 0
     after: Place | None = None
 
     def __add__(self, other: Page) -> Page:
@@ -70,6 +73,7 @@ class Page:
             self.calls + other.calls,
             self.recordings + other.recordings,
             self.needed + other.needed,
+            self.messages + other.messages,
             other.after,
         )
 
@@ -86,12 +90,20 @@ def due(store: Store, spool: Spool, hotline: str, rules: Rules, now: datetime) -
             elif family:
                 going |= {one.key for one in needs.files(connection, family)}
                 names |= {one.id for one in family}
+        left = 0
+        for row in _old_messages(connection, hotline, rules, now):
+            its = needs.message_needed(connection, row, spool, held)
+            if its is None:
+                found += Page(needed=1)
+            else:
+                left += 1
+                going |= {one.key for one in its if one.reference and one.erased_at is None}
         for one in _old_recordings(connection, hotline, rules, now):
             if _is_needed(connection, one, spool, held):
                 found += Page(needed=one.key not in going)
             else:
                 going.add(one.key)
-    return found + Page(calls=len(names), recordings=len(going))
+    return found + Page(calls=len(names), recordings=len(going), messages=left)
 
 
 def apply(
@@ -105,16 +117,18 @@ def apply(
 ) -> Page:
     """Erase the next few of this line's that have been kept for their time; `kind` is one of
     KINDS. The files go with `erasing.finish`. Blocks. Raises StorageFailed."""
-    old = _old_calls if kind == "calls" else _old_recordings
+    old = {"calls": _old_calls, "recordings": _old_recordings, "messages": _old_messages}[kind]
     with store.read() as connection:
         rows = old(connection, hotline, rules, now, after, AT_ONCE)
     if not rows:
         return Page()
-    days = rules.calls if kind == "calls" else rules.recordings
+    days = rules.recordings if kind == "recordings" else rules.calls
     trace = Trace(SERVICE, now, f"kept for {spoken(days)}")
     with store.write() as connection:
         if kind == "calls":
             done = _erase_calls(connection, spool, rules, rows, trace)
+        elif kind == "messages":
+            done = _erase_messages(connection, spool, rows, trace)
         else:
             done = _erase_recordings(connection, spool, hotline, rows, trace)
     last = rows[-1]
@@ -147,6 +161,22 @@ def _erase_recordings(
     going = [Recording(**row._mapping) for row in connection.execute(names)]
     gone = erasing.drop(connection, [(one, hotline) for one in going], trace)
     return Page(recordings=gone, needed=len(rows) - len(free))
+
+
+def _erase_messages(
+    connection: Connection, spool: Spool, rows: Sequence[Row[Any]], trace: Trace
+) -> Page:
+    done = Page()
+    needs.hold_messages(connection, [row.id for row in rows])
+    held = Held.read(connection)
+    for row in rows:
+        found = needs.message_needed(connection, row, spool, held)
+        if found is None:
+            done += Page(needed=1)
+        else:
+            gone = erasing.forget_message(connection, row, found, trace)
+            done += Page(recordings=gone, messages=1)
+    return done
 
 
 # ---------------------------------------------------------------- what is old enough
@@ -242,6 +272,40 @@ def _old_recordings(
     return connection.execute(query).all()
 
 
+def _old_messages(
+    connection: Connection,
+    hotline: str,
+    rules: Rules,
+    now: datetime,
+    after: Place | None = None,
+    limit: int | None = None,
+) -> Sequence[Any]:
+    """Messages of no call that are older than a call is kept, the oldest first, and of which
+    something is left that names a person."""
+    if rules.calls is None:
+        return []
+    m = messages.c
+    going = select(erased_recordings.c.key)
+    heard = select(recordings.c.key).where(
+        recordings.c.reference.in_([m.recording, m.surname_recording]),
+        recordings.c.key.not_in(going),
+    )
+    query = (
+        select(m.id, m.created_at.label("since"), m.hotline, m.recording, m.surname_recording)
+        .where(
+            m.hotline == hotline,
+            m.call_id.is_(None),
+            m.created_at < now - timedelta(days=rules.calls),
+            or_(m.caller != "", m.contact != "", m.item != "", m.fields != {}, heard.exists()),
+        )
+        .order_by(m.created_at, m.id)
+        .limit(limit)
+    )
+    if after is not None:
+        query = query.where(tuple_(m.created_at, m.id) > after)
+    return connection.execute(query).all()
+
+
 def _is_needed(connection: Connection, row: Row[Any], spool: Spool, held: Held) -> bool:
     """Whether a recording must stay: open work names it, or the call in which it was made."""
     one = Recording(**{name: getattr(row, name) for name in Recording.__slots__})
@@ -284,8 +348,13 @@ class Retention:
             done = Page()
             for kind in KINDS:
                 done += await self._all(hotline, rules, kind)
-            if done.calls or done.recordings:
-                told = {"calls": done.calls, "recordings": done.recordings, "needed": done.needed}
+            if done.calls or done.recordings or done.messages:
+                told = {
+                    "calls": done.calls,
+                    "recordings": done.recordings,
+                    "messages": done.messages,
+                    "needed": done.needed,
+                }
                 log.info("kept for their time, and erased", line=hotline, **told)
         if self._failed is not None:
             raise self._failed

@@ -204,7 +204,7 @@ def test_what_would_go_is_told_before_anything_is_written_into_a_file(ops: Ops) 
     ops.house.solve(left(ops, "old", 399))
     ops.house.solve(left(ops, "young", 3))
     row = {"line": "ems", "keeps_recordings": "for ever", "keeps_calls": "for ever"}
-    nothing = {"recordings": 0, "calls": 0, "needed": 0}
+    nothing = {"recordings": 0, "calls": 0, "messages": 0, "needed": 0}
     assert ops.json("retention", "--line", "ems") == [{**row, **nothing}]
     asked = ops.json("retention", "--recordings", "90 days", "--calls", "365 days")
     [ems] = [one for one in asked if one["line"] == "ems"]
