@@ -7,9 +7,11 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -217,7 +219,6 @@ TestAnyOrder = Crowd.TestCase
 CLAIMING = """
 import sys
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from ivr.agents import Agents
 from ivr.staff import Agent, Department, Staff, Transfer
 from ivr.store import Store
@@ -251,14 +252,10 @@ print("done", flush=True)
 """
 
 
-def test_processes_claim_at_once_and_nobody_is_claimed_twice(store: Store, url: str) -> None:
-    numbers, names, calls = ("801", "802", "803"), ("a", "b", "c"), 20
-    lines = staff(*((number, number, "service") for number in numbers))
-    people = Agents(store, "ops")
-    now = datetime.now(UTC)
-    people.sync({"shop": lines}, now)
-    for number in numbers:
-        people.set_ready(number, "phone", now)
+def together(
+    url: str, names: tuple[str, ...], calls: int, numbers: tuple[str, ...]
+) -> list[list[str]]:
+    """What processes of these names have said that begin at the same moment, line by line."""
     running = [
         subprocess.Popen(
             [sys.executable, "-c", CLAIMING, url, me, str(calls), ",".join(numbers)],
@@ -276,17 +273,13 @@ def test_processes_claim_at_once_and_nobody_is_claimed_twice(store: Store, url: 
         process.stdin.write("go\n")
         process.stdin.flush()
     said = [process.communicate(timeout=60)[0].splitlines() for process in running]
-    assert [process.returncode for process in running] == [0, 0, 0]
-    assert [lines[-1] for lines in said] == ["done"] * 3
+    assert [process.returncode for process in running] == [0] * len(names)
+    return said
 
-    log = tables.agent_log
-    with store.read() as connection:
-        rows = connection.execute(select(log).order_by(log.c.id)).all()
-        left = connection.execute(select(tables.places)).all()
-        states = connection.execute(select(tables.agents.c.state)).scalars().all()
-    assert left == []
-    assert set(states) == {"ready"}
-    # from the log, which has the order of the transactions: a phone goes from hand to hand
+
+def from_hand_to_hand(rows: Sequence[Any]) -> list[str]:
+    """The calls that were served, by the log of agents, which has the order of the transactions:
+    each phone was with one call at a time, and given back by that call."""
     holder: dict[str, str] = {}
     served: list[str] = []
     for row in rows:
@@ -300,6 +293,28 @@ def test_processes_claim_at_once_and_nobody_is_claimed_twice(store: Store, url: 
         elif row.before == "talking":
             assert holder.pop(row.phone) == row.call_id
     assert holder == {}
+    return served
+
+
+def test_processes_claim_at_once_and_nobody_is_claimed_twice(store: Store, url: str) -> None:
+    numbers, names, calls = ("801", "802", "803"), ("a", "b", "c"), 20
+    lines = staff(*((number, number, "service") for number in numbers))
+    people = Agents(store, "ops")
+    now = datetime.now(UTC)
+    people.sync({"shop": lines}, now)
+    for number in numbers:
+        people.set_ready(number, "phone", now)
+    said = together(url, names, calls, numbers)
+    assert [lines[-1] for lines in said] == ["done"] * 3
+
+    log = tables.agent_log
+    with store.read() as connection:
+        rows = connection.execute(select(log).order_by(log.c.id)).all()
+        left = connection.execute(select(tables.places)).all()
+        states = connection.execute(select(tables.agents.c.state)).scalars().all()
+    assert left == []
+    assert set(states) == {"ready"}
+    served = from_hand_to_hand(rows)
     assert Counter(served) == {f"{me}-{n}": 1 for me in names for n in range(calls)}
     assert {row.phone for row in rows if row.state == "ringing"} == set(numbers)
     # first come, first served, within each process; across processes that are all awake at every

@@ -21,6 +21,7 @@ from ivr.hotlines import Hotlines
 from ivr.hours import Hours
 from ivr.messages import keep
 from ivr.store import Call, write_rows
+from ivr.ticket_commands import app
 
 CALLER, CONTACT = "13800138000", "13911112222"
 NOW = datetime.now(UTC)
@@ -146,8 +147,6 @@ def test_a_mistake_is_answered_with_a_sentence(desk: Desk, words: list[str], sen
 
 
 def test_no_command_edits_or_deletes() -> None:
-    from ivr.ticket_commands import app
-
     names = {one.name or getattr(one.callback, "__name__", "") for one in app.registered_commands}
     assert names == {
         "list", "show", "take", "wait", "done", "close", "remark", "assign", "grade", "verify",

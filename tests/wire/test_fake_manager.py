@@ -90,7 +90,7 @@ async def test_a_wrong_secret_is_refused_and_the_connection_closed(ami):
     assert client.closed
 
 
-async def test_login_by_challenge(ami, clock):
+async def test_who_answers_the_challenge_is_logged_in(ami, clock):
     client = await ami(user="")
     client.action("Challenge", AuthType="MD5")
     await clock.settle()

@@ -78,6 +78,34 @@ async def test_the_fake_also_works_in_real_time():
     assert 0.09 < said.at("<< 200 result=0") < 0.5
 
 
+class Bell(AmiClient):
+    """Rings the doorbell a quarter of a second after somebody has begun to talk."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        super().__init__()
+        self.clock, self.seen = clock, 0
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        for event in self.events[self.seen :]:
+            if event["Event"] == "ChannelTalkingStart":
+                self.clock.call_later(0.25, lambda name=event["Channel"]: self.ring(name))
+        self.seen = len(self.events)
+
+    def ring(self, name: str) -> None:
+        self.action("PlayDTMF", Channel=name, Digit="D", Receive="true")
+
+
+def one_of_many(n: int) -> ScriptedCaller:
+    """What the caller of this number does; every second one hangs up."""
+    steps = [
+        Step("/s/one", True, 0.1 * (n % 7), Speak(0.3)),
+        Step("/s/one", False, 0.2, Press("12")),
+        Step("/s/one", n % 2 == 0, 0.3, HangUpAct()),
+    ]
+    return ScriptedCaller(steps[: 2 + n % 2])
+
+
 async def many_calls() -> list[object]:
     """Thirty calls at once, with voices that ring the doorbell, keys and hang-ups; all of it."""
     clock = VirtualClock(START)
@@ -96,40 +124,19 @@ async def many_calls() -> list[object]:
                 await clock.sleep(0.013)
         writer.close()
 
-    class Bell(AmiClient):
-        def data_received(self, data):
-            super().data_received(data)
-            while self.rung < len(self.events):
-                event = self.events[self.rung]
-                self.rung += 1
-                if event["Event"] == "ChannelTalkingStart":
-                    clock.call_later(0.25, lambda name=event["Channel"]: self.ring(name))
-
-        def ring(self, name):
-            self.action("PlayDTMF", Channel=name, Digit="D", Receive="true")
-
-        rung = 0
-
     server = await asyncio.start_server(service, "127.0.0.1", 0)
     address = server.sockets[0].getsockname()
     fake = FakeAsterisk(clock, address, seconds=SOUNDS.get, accounts=LAB)
     loop = asyncio.get_running_loop()
-    _, client = await loop.create_connection(Bell, "127.0.0.1", await fake.listen())
+    _, client = await loop.create_connection(lambda: Bell(clock), "127.0.0.1", await fake.listen())
     client.action("Login", Username="lab", Secret="lab")
     fake.watch(client)
     channels = []
     for n in range(30):
-        caller = ScriptedCaller(
-            [
-                Step("/s/one", True, 0.1 * (n % 7), Speak(0.3)),
-                Step("/s/one", False, 0.2, Press("12")),
-                Step("/s/one", n % 2 == 0, 0.3, HangUpAct()),
-            ][: 2 + n % 2]
-        )
         clock.call_later(
             n * 0.0537,
-            lambda caller=caller: channels.append(
-                fake.place_call("1", script=caller, absolute=0, transcript=True)
+            lambda n=n: channels.append(
+                fake.place_call("1", script=one_of_many(n), absolute=0, transcript=True)
             ),
         )
     await clock.run(lambda: len(channels) == 30 and not fake.channels, limit=600.0)

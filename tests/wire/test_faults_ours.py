@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 from disturbed import HOLD, MESSAGE, SILENT, House, heard, house, peer, read, starts
 
-from ivr import actions, events
+from ivr import actions, driver, events
 from ivr.clock import Clock
 from ivr.errands import SURVEY
 from ivr.hotlines import Hotlines
@@ -106,8 +106,6 @@ async def test_a_database_that_says_nothing_of_our_people_means_that_nobody_is_t
 async def test_an_error_of_ours_hands_the_caller_to_the_dialplan_at_once(
     loaded: Hotlines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ivr import driver
-
     step = driver.step
 
     def breaks(line: object, call: object, event: events.Event) -> object:
