@@ -107,8 +107,8 @@ async def _serve(settings: Settings, loaded: Hotlines, database: Store) -> None:
         service.bind(host, port)
         await clock.in_executor(lending.clear)
         agents = Agents(database, owner)
-        _beside(ending, _live(clock, agents))
-        _beside(ending, _close_calls(clock, desk, settings.system, owner))
+        _beside(ending, clock, lambda: _live(clock, agents))
+        _beside(ending, clock, lambda: _close_calls(clock, desk, settings.system, owner))
         people = Switchboard(service, agents)
         people.connect()
         people.sync(loaded.lines)
@@ -127,7 +127,7 @@ async def _serve(settings: Settings, loaded: Hotlines, database: Store) -> None:
         await service.listen(host, port)
         ending.push_async_callback(back_door.close)
         await back_door.listen()
-        _beside(ending, _tidy(clock, desk, manager))
+        _beside(ending, clock, lambda: _tidy(clock, desk, manager))
         await people.settled()  # who works here is known
         witness = Witness.of(settings.root, settings.database)
         urging = Announcer(
@@ -138,11 +138,11 @@ async def _serve(settings: Settings, loaded: Hotlines, database: Store) -> None:
             bell=manager,
             witness=witness,
         )
-        _beside(ending, urging.run())
+        _beside(ending, clock, urging.run)
         keeping = Retention(database, spool, clock, lambda: service.hotlines.retention)
-        _beside(ending, keeping.run())
+        _beside(ending, clock, keeping.run)
         ending.push_async_callback(callbacks.close)
-        _beside(ending, callbacks.run())
+        _beside(ending, clock, callbacks.run)
         log.info("ready", agi=f"{host}:{port}", lines=sorted(loaded.lines))
         await stopping.wait()
         log.info("draining", calls=len(service.drivers))
@@ -183,15 +183,28 @@ async def _close_lookups(service: Service) -> None:
     await service.lookups.close()
 
 
-def _beside(ending: contextlib.AsyncExitStack, work: Coroutine[Any, Any, None]) -> None:
-    """Do this until the end."""
-    task = asyncio.create_task(work)
+Work = Callable[[], Coroutine[Any, Any, None]]
+
+
+def _beside(ending: contextlib.AsyncExitStack, clock: Clock, work: Work) -> None:
+    """Do this until the end. After an error of ours it begins again, soon enough that nobody
+    takes this process for dead."""
+    task = asyncio.create_task(_kept_up(clock, work))
 
     async def stop() -> None:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
     ending.push_async_callback(stop)
+
+
+async def _kept_up(clock: Clock, work: Work) -> None:
+    while True:
+        try:
+            return await work()
+        except Exception:
+            log.exception("what runs beside the calls failed, by an error of ours; it begins again")
+        await clock.sleep(SOON)
 
 
 async def _drain(settings: Settings, service: Service, again: asyncio.Event) -> None:
@@ -234,7 +247,7 @@ async def _manager(
     if manager.connected:
         service.clock_offset = await _clock_offset(manager, service)
         await people.presence.ask()
-    _beside(ending, _watch(manager, service, people))
+    _beside(ending, service.clock, lambda: _watch(manager, service, people))
     return manager
 
 

@@ -73,6 +73,7 @@ class Sender:
                 return "" if response.is_success else f"HTTP status {response.status_code}"
 
     async def close(self) -> None:
-        """Close what is open."""
-        if self._client is not None:
-            await self._client.aclose()
+        """Close what is open; whoever posts again opens it again."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
