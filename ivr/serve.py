@@ -37,6 +37,7 @@ from ivr.lending import Lending
 from ivr.manager import Manager, ManagerDown, ManagerRefused
 from ivr.reloading import Reloading
 from ivr.retention import Retention
+from ivr.seats import Seats
 from ivr.server import Service
 from ivr.settings import Settings
 from ivr.spool import Spool
@@ -115,6 +116,7 @@ async def _serve(settings: Settings, loaded: Hotlines, database: Store) -> None:
         ending.push_async_callback(people.close)
         callbacks = Callbacks(service, database, people, settings.carrier, _failing(service))
         callbacks.connect()
+        Seats(service, database, settings.carrier).connect()
         manager = await _manager(settings, service, people, callbacks, ending)
         ending.push_async_callback(service.close)
         back_door.reloading = Reloading(

@@ -1,0 +1,173 @@
+"""What the phones of our own people may dial, over the fake Asterisk, and what is written of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from promised import PERSON, Office, office
+from sqlalchemy import delete, update
+
+from ivr import tables, tickets
+from ivr.clock import VirtualClock
+from ivr.fake_channel import Channel
+from ivr.hotlines import Hotlines
+from ivr.roster import history
+from ivr.seats import Seats
+from ivr.store import StorageFailed, Store
+
+pytestmark = pytest.mark.usefixtures("service_logs")
+
+PRIVATE = "13700001111"
+SEAT = "801, 832"
+"""The phone 801 serves two lines, with a staff number on each."""
+
+
+@pytest.fixture
+async def one(lines: Hotlines, store: Store, monday: VirtualClock) -> AsyncIterator[Office]:
+    """The service, with nobody at work: what is promised waits."""
+    async with office(lines, store, monday) as opened:
+        Seats(opened.service, store, "carrier").connect()
+        set_busy = opened.people.agents.set_busy
+        await monday.in_executor(set_busy, "801", "no call is made here", monday.utc())
+        yield opened
+
+
+async def dials(one: Office, number: str, phone: str = "801") -> Channel:
+    channel = one.fake.place_call("s", path="seat", arguments=[number])
+    channel.name = f"PJSIP/{phone}-00000009"
+    await one.clock.run(lambda: bool(channel.ended_by), limit=60.0)
+    return channel
+
+
+def rings(channel: Channel) -> str:
+    """Whom Asterisk was told to ring."""
+    return channel.variables.get("SANSHENG_DIAL", "")
+
+
+def heard(channel: Channel) -> list[str]:
+    return [path.rpartition("/")[2] for path in channel.ears.prompts]
+
+
+def written(store: Store) -> list[tuple[str, str]]:
+    """What stands in the agents' history of what was dialled: staff numbers and reasons."""
+    rows = history(store)
+    return [(row["staff_number"], row["reason"]) for row in rows if "dial" in row["reason"]]
+
+
+async def test_a_private_number_is_refused_and_written_down_with_the_staff_number(
+    one: Office, store: Store
+) -> None:
+    channel = await dials(one, PRIVATE)
+    assert rings(channel) == ""
+    assert heard(channel) == ["common.agent.refused"]
+    assert written(store) == [(SEAT, "may not dial *******1111: refused")]
+
+
+async def test_a_phone_of_our_own_is_rung_and_no_number_shown_but_its_own(
+    one: Office, store: Store
+) -> None:
+    channel = await dials(one, "802")
+    assert rings(channel) == "PJSIP/802"
+    assert channel.variables["SANSHENG_SHOWS"] == ""
+    assert heard(channel) == []
+    assert written(store) == [(SEAT, "dials 802, the phone of 802")]
+    assert rings(await dials(one, "801")) == "", "nobody rings themselves"
+
+
+async def test_who_stands_in_the_directory_of_the_line_is_rung_and_sees_the_lines_number(
+    one: Office,
+) -> None:
+    assert "8002" in known_to(one, "xjca") - known_to(one, "infodesk")
+    assert "13900000002" in known_to(one, "infodesk") - known_to(one, "xjca")
+    for number, line in (("8002", "xjca"), ("13900000002", "infodesk")):
+        channel = await dials(one, number)
+        assert rings(channel) == f"PJSIP/{number}@carrier"
+        assert channel.variables["SANSHENG_SHOWS"] in one.lines.lines[line].numbers
+    assert rings(await dials(one, "13900000002", "802")) == "", "the directory of another line"
+
+
+def known_to(one: Office, line: str) -> set[str]:
+    """The numbers in a line's directory."""
+    return {person["number"] for person in one.lines.lines[line].document["directory"]["people"]}
+
+
+async def test_the_number_of_a_ticket_is_dialled_by_who_has_taken_it_while_it_is_open(
+    one: Office, store: Store
+) -> None:
+    kept = one.leave()
+    with store.read() as connection:
+        ticket = tickets.of_message(connection, kept.reference)
+    now = one.clock.utc()
+    assert rings(await dials(one, PERSON)) == "", "a ticket of nobody's yet"
+    tickets.take(store, ticket, "801", now)
+    assert rings(await dials(one, PERSON)) == f"PJSIP/{PERSON}@carrier"
+    assert rings(await dials(one, f"0{PERSON}")) == f"PJSIP/{PERSON}@carrier"
+    assert rings(await dials(one, PERSON, "802")) == "", "somebody else's ticket"
+    tickets.take(store, ticket, "802", now)
+    assert rings(await dials(one, PERSON)) == "", "it was taken over"
+    tickets.change(store, ticket, "done", "802", now)
+    assert rings(await dials(one, PERSON, "802")) == "", "it is done"
+    assert (SEAT, f"dials *******5678, for the ticket {ticket}") in written(store)
+
+
+async def test_a_ticket_that_is_assigned_to_an_agent_may_be_called_too(
+    one: Office, store: Store
+) -> None:
+    kept = one.leave()
+    with store.read() as connection:
+        ticket = tickets.of_message(connection, kept.reference)
+    tickets.assign(store, ticket, "802", "801", one.clock.utc())
+    assert rings(await dials(one, PERSON, "802")) == f"PJSIP/{PERSON}@carrier"
+    assert rings(await dials(one, PERSON, "801")) == ""
+
+
+async def test_an_emergency_call_is_never_refused(one: Office, store: Store) -> None:
+    assert rings(await dials(one, "120")) == "PJSIP/120@carrier"
+    assert written(store) == [(SEAT, "dials 120, an emergency call")]
+
+
+@pytest.mark.parametrize(
+    "number", ["", "*", "*83", "#", "0", "+", "00861370000", "802@carrier", "802&PJSIP/1", "1" * 60]
+)
+async def test_what_is_no_number_rings_nobody(one: Office, number: str) -> None:
+    channel = await dials(one, number)
+    assert rings(channel) == ""
+    assert heard(channel) == ["common.agent.refused"]
+
+
+async def test_a_phone_that_is_nobodys_rings_nobody_and_is_told_nothing(
+    one: Office, store: Store
+) -> None:
+    channel = await dials(one, "802", phone="guest")
+    assert (rings(channel), heard(channel), written(store)) == ("", [], [])
+
+
+async def test_what_cannot_be_written_down_is_refused(
+    one: Office, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full() -> None:
+        raise StorageFailed("the disk is full")
+
+    monkeypatch.setattr(store, "write", full)
+    channel = await dials(one, "802")
+    monkeypatch.undo()
+    assert (rings(channel), heard(channel)) == ("", ["common.agent.refused"])
+
+
+async def test_without_a_way_out_only_our_own_phones_are_rung(one: Office, store: Store) -> None:
+    Seats(one.service, store).connect()
+    assert rings(await dials(one, "802")) == "PJSIP/802"
+    assert rings(await dials(one, "120")) == ""
+    assert written(store)[0] == (SEAT, "cannot dial 120, an emergency call: there is no way out")
+
+
+async def test_what_a_seat_has_dialled_cannot_be_taken_out_of_the_history(
+    one: Office, store: Store
+) -> None:
+    await dials(one, PRIVATE)
+    log = tables.agent_log
+    for statement in (delete(log), update(log).values(reason="")):
+        with pytest.raises(StorageFailed), store.write() as connection:
+            connection.execute(statement)
+    assert written(store) == [(SEAT, "may not dial *******1111: refused")]
