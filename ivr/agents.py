@@ -222,18 +222,18 @@ class Agents:
         with self._lock:
             if self._seen is not None and now - self._seen < BEAT:
                 with self._store.read() as connection:
-                    floor = rows.read(connection, now, self.owner, callbacks)
+                    floor = rows.look(connection, now, self.owner, callbacks)
                     if not self._work(connection, floor):
                         return self._moved(connection, floor)
             with self._write() as connection:
                 self._beat(connection, now)
                 rows.bury(connection, now)
-                floor = rows.read(connection, now, self.owner, callbacks)
+                floor = rows.look(connection, now, self.owner, callbacks)
                 if freed := self._freed(floor):  # back they go, in the same turn
                     insert_new(connection, places, [rows.place_row(place) for place in freed])
-                    floor = rows.read(connection, now, self.owner, callbacks)
+                    floor = rows.look(connection, now, self.owner, callbacks)
                 if claims := tuple(self._claim(connection, floor)):
-                    floor = rows.read(connection, now, self.owner, callbacks)
+                    floor = rows.look(connection, now, self.owner, callbacks)
                 unstaffed = tuple(self._unstaffed(floor))
                 for name in unstaffed:
                     connection.execute(delete(places).where(places.c.id == name))

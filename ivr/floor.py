@@ -112,14 +112,32 @@ def alive(now: datetime) -> Select[tuple[str]]:
 
 def read(connection: Connection, now: datetime, owner: str, callbacks: Collection[str]) -> Floor:
     """Everything as it is at this time, without the places of processes that have died."""
+    return _read(connection, _waiting(connection, now, owner), now, callbacks)
+
+
+def look(connection: Connection, now: datetime, owner: str, callbacks: Collection[str]) -> Floor:
+    """The same for whoever only asks whose turn it is: where nobody waits it is nobody's, and who
+    could take a call is not read."""
+    waiting = _waiting(connection, now, owner)
+    if not waiting:
+        return Floor((), {}, (), now, callbacks)
+    return _read(connection, waiting, now, callbacks)
+
+
+def _waiting(connection: Connection, now: datetime, owner: str) -> list[Place]:
     living = set(connection.execute(_LIVING, _since(now)).scalars()) | {owner}
+    waiting = [place(row) for row in connection.execute(_PLACES)]
+    return [one for one in waiting if one.owner is None or one.owner in living]
+
+
+def _read(
+    connection: Connection, waiting: Sequence[Place], now: datetime, callbacks: Collection[str]
+) -> Floor:
     phones = {row.phone: phone(row, now) for row in connection.execute(_AGENTS)}
     listed = [
         Seat(row.hotline, row.staff_number, row.phone, frozenset(row.departments))
         for row in connection.execute(_SEATS)
     ]
-    waiting = [place(row) for row in connection.execute(_PLACES)]
-    waiting = [one for one in waiting if one.owner is None or one.owner in living]
     return Floor(listed, phones, waiting, now, callbacks)
 
 
