@@ -8,17 +8,17 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from at_once import after
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from migrated import new
-from sqlalchemy import select, text
+from sqlalchemy import Connection, select, text
 
 from ivr import floor, tables
 from ivr.agents import LOCK, Agents, NotClaimed
@@ -336,15 +336,13 @@ def test_on_postgresql_who_claims_waits_for_who_claims_already(store: Store) -> 
     people.sync(LINES, NOON)
     people.set_ready("801", "phone", NOON)
     people.join("c1", 1, "shop", "service", "", NOON)
-    waiting = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
-    with ThreadPoolExecutor() as pool:
-        with store.write() as connection:  # SQLite keeps everybody else out by itself
-            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
-            later = NOON + timedelta(seconds=3)  # not within the time of one heartbeat
-            claiming = pool.submit(people.match, later)
-            while not connection.execute(waiting).scalar():
-                assert not claiming.done(), "claimed beside another"
-        assert [claim.call_id for claim in claiming.result(10).claims] == ["c1"]
+
+    def claims(connection: Connection) -> None:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+
+    later = NOON + timedelta(seconds=3)  # not within the time of one heartbeat
+    matched = after(store, claims, lambda: people.match(later))
+    assert [claim.call_id for claim in matched.claims] == ["c1"]
 
 
 def test_what_a_killed_process_held_is_claimed_by_another(store: Store, url: str) -> None:

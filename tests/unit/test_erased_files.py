@@ -3,12 +3,12 @@ takes locks in the same order as who changes what is erased."""
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 import pytest
+from at_once import after
 from house import NOON, House
-from sqlalchemy import select, text
+from sqlalchemy import Connection, select
 from test_erasing import TRACE, full
 
 from ivr import tables
@@ -138,25 +138,17 @@ def test_erasing_waits_for_a_promise_before_it_keeps_the_history_from_others(
     house = House(store, tmp_path)
     house.solve(full(house))
     [promise] = house.ids(tables.promises, tables.promises.c.call_id == "c1")
-    done: list[int] = []
 
-    def erasing() -> None:
-        if by == "a command":
-            done.append(erase(store, house.spool, "c1", TRACE).calls)
-        else:
-            rules = Rules(calls=1)
-            done.append(apply(store, house.spool, "ems", rules, NOON, "calls").calls)
-
-    thread = threading.Thread(target=erasing)
-    with store.write() as connection:
+    def settles(connection: Connection) -> None:
         row = select(tables.promises).where(tables.promises.c.id == promise)
         connection.execute(row.with_for_update())
-        thread.start()
-        waits = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
-        with store.engine.connect() as other:
-            while thread.is_alive() and not other.execute(waits).scalar():
-                other.rollback()  # its view of the activity is that of its transaction
-        assert thread.is_alive(), "it waits for the promise"
+
+    def erasing() -> int:
+        if by == "a command":
+            return erase(store, house.spool, "c1", TRACE).calls
+        return apply(store, house.spool, "ems", Rules(calls=1), NOON, "calls").calls
+
+    def goes_on(connection: Connection) -> None:
         connection.execute(select(tables.ticket_head).with_for_update(nowait=True))
-    thread.join()
-    assert done == [4]
+
+    assert after(store, settles, erasing, meanwhile=goes_on) == 4

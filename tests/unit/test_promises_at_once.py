@@ -3,36 +3,18 @@ has written down, and all go through them in the same order."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from typing import TypeVar
 
 import pytest
+from at_once import after
 from owed import NOON, PERSON, RULES, left
-from sqlalchemy import Connection, text, update
+from sqlalchemy import Connection, update
 
 from ivr import attempts, chain, promises, tables, tickets
 from ivr.promises import Promise, listed
 from ivr.store import Message, Store, write_rows
 
 pytest_plugins = ["databases"]
-
-Result = TypeVar("Result")
-
-
-def after(
-    store: Store, first: Callable[[Connection], object], second: Callable[[], Result]
-) -> Result:
-    """What comes of `second`, which begins when the first has been done and is not committed."""
-    waits = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
-    with ThreadPoolExecutor(1) as other:
-        with store.write() as connection, store.engine.connect() as looking:
-            first(connection)
-            later = other.submit(second)
-            while not later.done() and not looking.execute(waits).scalar():
-                looking.rollback()  # its view of the activity is that of its transaction
-        return later.result(10)
 
 
 @pytest.mark.parametrize("same", [True, False])

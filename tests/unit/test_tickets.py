@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import insert, select, text
+from at_once import after
+from sqlalchemy import Connection, insert, select, text
 from ticketed import CALL, COMPLAINT, HOURS, NOON, RULES, all_of, left, spool
 
 from ivr import tables, tickets
@@ -191,15 +191,11 @@ def test_two_who_change_a_ticket_at_once_decide_one_after_the_other(
         else:
             tickets.assign(store, "T1", "expert", "802", NOON)
 
-    waits = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
-    with ThreadPoolExecutor(1) as other:
-        with store.write() as connection:
-            tickets.add(connection, "T1", "done", "801", NOON, state="done")
-            later = other.submit(change)
-            while not later.done() and not connection.execute(waits).scalar():
-                pass
-        with pytest.raises(NotNow):
-            later.result(10)
+    def is_done(connection: Connection) -> None:
+        tickets.add(connection, "T1", "done", "801", NOON, state="done")
+
+    with pytest.raises(NotNow):
+        after(store, is_done, change)
     assert [one.state for one in all_of(store)] == ["done"]
 
 
@@ -288,8 +284,8 @@ def test_how_a_ticket_stands_is_told_by_the_time_that_is_left(sqlite_store: Stor
     name = left(sqlite_store, replace(COMPLAINT, within="24 h"))
     one = tickets.found(sqlite_store, name)
     hours = {0: "", 21: "", 22: "due_soon", 23: "due_soon", 24: "overdue", 99: "overdue"}
-    for after, expected in hours.items():
-        assert tickets.standing(one, NOON + timedelta(hours=after), 7200) == expected, after
+    for past, expected in hours.items():
+        assert tickets.standing(one, NOON + timedelta(hours=past), 7200) == expected, past
     short = replace(one, due_at=NOON + timedelta(minutes=30))
     assert tickets.standing(short, NOON + timedelta(minutes=14), 7200) == ""
     assert tickets.standing(short, NOON + timedelta(minutes=15), 7200) == "due_soon"
