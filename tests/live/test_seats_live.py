@@ -1,0 +1,65 @@
+"""What an agent's own phone may dial, on real phones (XJCA-5j)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from pathlib import Path
+
+import pytest
+from people import Office, names, picks_up
+
+from ivr.phone import Phone
+from ivr.phone_call import PhoneCall
+from ivr.roster import history
+
+pytestmark = pytest.mark.live
+
+PRIVATE = "13700001111"
+
+
+async def dials(own: Office, phone: Phone, number: str) -> PhoneCall:
+    call = await phone.dial(number, own.stage.sip, phone.user)
+    await call.ended(15)
+    return call
+
+
+async def heard(own: Office, call: PhoneCall) -> list[str]:
+    return names(await asyncio.to_thread(own.stage.ear.recognise, call.heard))
+
+
+async def test_a_seat_reaches_a_colleague_and_no_private_number(tmp_path: Path) -> None:
+    async def answers(call: PhoneCall) -> None:
+        await picks_up(call)
+        await asyncio.sleep(1.0)
+        await call.hang_up()
+
+    async with Office(tmp_path, ["801", "802"]) as own:
+        own.desks["802"].plan = deque([answers])
+        phone = own.desks["801"].phone
+        assert phone is not None
+        for number in (PRIVATE, "*83", "5"):
+            refused = await dials(own, phone, number)
+            assert "agent.refused" in await heard(own, refused), number
+        colleague = await dials(own, phone, "802")
+        assert colleague.answered_at is not None
+        assert len(own.desks["802"].rings) == 1
+        reasons = [row["reason"] for row in history(own.stage.store) if "dial" in row["reason"]]
+        assert reasons == [
+            "dials 802, the phone of 802",
+            "may not dial 5: refused",
+            "may not dial *83: refused",
+            "may not dial *******1111: refused",
+        ]
+        await own.at_rest()
+
+
+async def test_a_seat_rings_nobody_when_the_service_is_away(tmp_path: Path) -> None:
+    async with Office(tmp_path, ["801", "802"]) as own:
+        phone = own.desks["801"].phone
+        assert phone is not None
+        await asyncio.to_thread(own.stage.kill_service)
+        call = await phone.dial("802", own.stage.sip, phone.user)
+        await call.ended(15)
+        assert call.answered_at is None
+        assert own.desks["802"].rings == []
