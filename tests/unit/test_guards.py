@@ -99,7 +99,7 @@ def test_no_caller_can_break_the_question_with_a_number(text):
 # ---------------------------------------------------------------- the others
 
 
-def test_what_is_known_of_a_call():
+def test_what_is_known_of_a_call_can_be_asked():
     assert ask("open", view(open="yes"), view()) == [True, False]
     assert ask("late", view(late="yes"), view()) == [True, False]
     assert ask("maintenance", view(maintenance="yes"), view()) == [True, False]

@@ -78,7 +78,7 @@ def test_a_range_over_midnight_belongs_to_the_day_it_begins_on() -> None:
     assert not night.is_open(at("2026-10-01 23:00"))
 
 
-def test_a_lunch_break_and_a_day_until_midnight() -> None:
+def test_nobody_is_there_over_lunch_and_somebody_is_until_midnight() -> None:
     split = line('open: {mon-fri: ["09:00-12:00", "13:00-24:00"]}')
     assert not split.is_open(at("2026-11-23 12:30"))
     assert split.is_open(at("2026-11-23 23:59"))

@@ -145,7 +145,7 @@ async def test_a_refusal_has_its_status(status: int) -> None:
         assert ours.ended_by == "them"
 
 
-async def test_a_phone_with_nobody_at_it_and_a_port_with_no_phone() -> None:
+async def test_a_phone_with_nobody_at_it_is_not_answered_nor_a_port_with_no_phone() -> None:
     async with Both(t1=0.005) as both:
         ours = await both.caller.dial("8001", both.agent.address)
         with pytest.raises(NotAnswered) as nobody:

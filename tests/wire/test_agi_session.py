@@ -31,7 +31,7 @@ async def test_a_command_is_answered_by_its_reply():
         assert (await session.command("STREAM FILE", "a", "")).endpos == 80
 
 
-def test_the_same_on_uvloop():
+def test_a_session_is_the_same_on_uvloop():
     async def work():
         async with call() as (session, peer):
             peer.answers("HANGUP\n200 result=0")

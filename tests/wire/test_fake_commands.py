@@ -139,7 +139,7 @@ async def test_a_line_longer_than_asterisks_buffer_becomes_two_commands(play):
     assert said.heard[1:4] == ["200 result=0", "200 result=1", "HANGUP"]
 
 
-async def test_ring_clock_is_one_variable(play):
+async def test_how_long_it_has_rung_is_one_variable(play):
     said = await play(
         'GET VARIABLE "CDR(duration,f)"',
         'GET VARIABLE "CDR(start,u)"',

@@ -48,7 +48,7 @@ async def ami(clock):
     await fake.close()
 
 
-async def test_login_ping_and_logoff(ami, clock):
+async def test_a_client_logs_in_pings_and_logs_off(ami, clock):
     client = await ami()
     assert client.greeting.startswith("Asterisk Call Manager/")
     assert client.packets[-1] == {

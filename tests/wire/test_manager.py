@@ -14,7 +14,7 @@ from ivr.clock import SystemClock
 from ivr.manager import Manager, ManagerRefused, UnsafeValue
 
 
-async def test_login_action_reply_and_event():
+async def test_we_log_in_and_actions_are_answered_and_events_are_heard():
     async with line() as (manager, peer):
         assert manager.connected
         assert manager.pending == 0
@@ -27,9 +27,9 @@ async def test_login_action_reply_and_event():
     assert not manager.connected
 
 
-def test_the_same_on_uvloop():
+def test_a_manager_is_the_same_on_uvloop():
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(test_login_action_reply_and_event())
+        runner.run(test_we_log_in_and_actions_are_answered_and_events_are_heard())
 
 
 async def test_every_action_has_headers_and_a_number_of_its_own():
