@@ -27,13 +27,11 @@ Serves LAW-1, WRK-3.2, XJCA-6.3b.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from ivr import hours
-from ivr.document import BadFile, Map, Problem, Text, Value, known_keys, problem, seconds, whole
+from ivr.document import BadFile, Map, Problem, Text, Trying, Value, known_keys, problem, whole
 from ivr.hours import Hours
 
 _ENDPOINT = re.compile(r"[A-Za-z0-9_-]{1,32}")
@@ -72,41 +70,19 @@ def parse(hotline: Map) -> Rules:
     if shows not in own:
         what = f"'{shows}' is no number of this line, and no other may be shown"
         problems.append(problem(shows, "F662", what, f"use one of {', '.join(own)}"))
-    reader = _Reader(at, problems)
+    reader = Trying(problems)
     rules = Rules(
         through=str(through),
         shows=str(shows),
         hours=_hours(hotline, at, problems),
-        attempts=reader.read(whole, "attempts", 3, 1, 10),
-        spacing=reader.length("spacing", 1800.0, 60.0, 86400.0),
-        ring=reader.length("ring", 30.0, 10.0, 90.0),
-        due_soon=reader.length("due_soon", 7200.0, 0.0, 86400.0),
+        attempts=reader.setting(whole, at, "attempts", 3, 1, 10),
+        spacing=reader.length(at, "spacing", 1800.0, 60.0, 86400.0),
+        ring=reader.length(at, "ring", 30.0, 10.0, 90.0),
+        due_soon=reader.length(at, "due_soon", 7200.0, 0.0, 86400.0),
     )
     if problems:
         raise BadFile(problems)
     return rules
-
-
-class _Reader:
-    def __init__(self, at: Map, problems: list[Problem]) -> None:
-        self.at, self.problems = at, problems
-
-    def read(self, read: Callable[..., Any], key: str, default: Any, *more: Any) -> Any:
-        if key not in self.at:
-            return default
-        try:
-            return read(self.at[key], *more)
-        except BadFile as error:
-            self.problems += error.problems
-            return default
-
-    def length(self, key: str, default: float, least: float, most: float) -> float:
-        value: float = self.read(seconds, key, default)
-        if least <= value <= most:
-            return value
-        what, fix = f"{self.at[key]} is out of range", f"choose from {least:g} s to {most:g} s"
-        self.problems.append(problem(self.at[key], "F111", what, fix))
-        return default
 
 
 def _hours(hotline: Map, at: Map, problems: list[Problem]) -> Hours:

@@ -40,21 +40,6 @@ class BadFile(Exception):
         super().__init__("\n".join(map(str, self.problems)))
 
 
-class Trying:
-    """Goes on after a problem and collects it, so that one run shows them all."""
-
-    def __init__(self) -> None:
-        self.problems: list[Problem] = []
-
-    def trying(self, read: Callable[..., Any], *arguments: Any) -> Any:
-        """The value, or None after the problem has been noted."""
-        try:
-            return read(*arguments)
-        except BadFile as error:
-            self.problems += error.problems
-            return None
-
-
 class Text(str):
     """A scalar, as written, with its place."""
 
@@ -135,3 +120,35 @@ def truth(text: Text) -> bool:
     if text in ("yes", "no"):
         return bool(text == "yes")
     raise bad(text, "F112", f"'{text}' is neither yes nor no", "write yes or no")
+
+
+# ---------------------------------------------------------------- many at once
+
+
+class Trying:
+    """Goes on after a problem and collects it, so that one run shows them all."""
+
+    def __init__(self, problems: list[Problem] | None = None) -> None:
+        self.problems: list[Problem] = [] if problems is None else problems
+
+    def trying(self, read: Callable[..., Any], *arguments: Any) -> Any:
+        """The value, or None after the problem has been noted."""
+        try:
+            return read(*arguments)
+        except BadFile as error:
+            self.problems += error.problems
+            return None
+
+    def setting(self, read: Callable[..., Any], at: Map, key: str, default: Any, *more: Any) -> Any:
+        """The value under this key; the default where there is none, or none that can be read."""
+        value = self.trying(read, at[key], *more) if key in at else None
+        return default if value is None else value
+
+    def length(self, at: Map, key: str, default: float, least: float, most: float) -> float:
+        """A length of time in seconds, within a range; the default where there is none."""
+        value: float = self.setting(seconds, at, key, default)
+        if least <= value <= most:
+            return value
+        what, fix = f"{at[key]} is out of range", f"choose from {least:g} s to {most:g} s"
+        self.problems.append(problem(at[key], "F111", what, fix))
+        return default

@@ -117,7 +117,6 @@ class Line:
     late_after: int
     long_hold: float
     settings: Mapping[str, str]
-    promises: Mapping[str, str]
     staff: Staff
     tickets: ticket_rules.Rules
     lookups: Mapping[str, Lookup]

@@ -101,10 +101,10 @@ class _Compiler(Trying):
             str(number): self.trying(_entry, number, at) or ""
             for number, at in hotline["numbers"].items()
         }
-        cycle = self.trying(seconds, ring["cycle"]) if "cycle" in ring else 5.0
-        answer = self.trying(whole, ring["answer_after"], 0, 9) if "answer_after" in ring else 1
-        late = self.trying(whole, ring["late_after"], 1, 9) if "late_after" in ring else 3
-        long_hold = self.trying(seconds, hold["long"]) if "long" in hold else 180.0
+        cycle = self.setting(seconds, ring, "cycle", 5.0)
+        answer = self.setting(whole, ring, "answer_after", 1, 0, 9)
+        late = self.setting(whole, ring, "late_after", 3, 1, 9)
+        long_hold = self.setting(seconds, hold, "long", 180.0)
         people = self.trying(staff.parse, hotline)
         tickets = self.trying(ticket_rules.parse, hotline)
         if self.problems:
@@ -121,7 +121,6 @@ class _Compiler(Trying):
             late_after=late,
             long_hold=long_hold,
             settings=settings,
-            promises={str(k): str(v) for k, v in hotline.get("promises", Map()).items()},
             staff=people,
             tickets=tickets,
             lookups=lookups,

@@ -17,7 +17,19 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import text as sql_text
 
-from ivr.document import BadFile, Map, Problem, Seq, Text, Value, bad, known_keys, seconds, truth
+from ivr.document import (
+    BadFile,
+    Map,
+    Problem,
+    Seq,
+    Text,
+    Trying,
+    Value,
+    bad,
+    known_keys,
+    seconds,
+    truth,
+)
 
 PLACE = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
 """A caller's value in an address."""
@@ -83,12 +95,15 @@ def _setting(at: Value) -> Setting:
         raise BadFile(problems)
     fields = _fields(at["fields"], problems)
     results = _results(at.get("results", Map()), [name for name, _ in fields], problems)
+    reader = Trying(problems)
     times = {
-        key: _seconds(at[key], problems) for key in ("expected", "limit", "delay") if key in at
+        key: reader.setting(seconds, at, key, 0.0)
+        for key in ("expected", "limit", "delay")
+        if key in at
     }
     if times.get("limit") == 0:
         problems += bad(at["limit"], "F622", "a limit of nothing", "write e.g. 60 s").problems
-    several = "several" in at and _truth(at["several"], problems)
+    several = reader.setting(truth, at, "several", False)
     needs = _sql(at, problems) if kind == "sql" else _http(at, problems)
     if problems:
         raise BadFile(problems)
@@ -104,22 +119,6 @@ def _setting(at: Value) -> Setting:
         several=several,
         **times,
     )
-
-
-def _seconds(value: Text, problems: list[Problem]) -> float:
-    try:
-        return seconds(value)
-    except BadFile as error:
-        problems += error.problems
-        return 0.0
-
-
-def _truth(value: Text, problems: list[Problem]) -> bool:
-    try:
-        return truth(value)
-    except BadFile as error:
-        problems += error.problems
-        return False
 
 
 def _fields(at: Value, problems: list[Problem]) -> tuple[tuple[str, str], ...]:

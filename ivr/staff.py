@@ -35,22 +35,11 @@ Serves XJCA-5k, XJCA-6.1f, XJCA-6.2b, LKL-4.7, LKL-5.4, EMS-3 (the code that end
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ivr.document import (
-    BadFile,
-    Map,
-    Problem,
-    Seq,
-    Text,
-    Value,
-    known_keys,
-    problem,
-    seconds,
-    whole,
-)
+from ivr.document import BadFile, Map, Seq, Text, Trying, Value, known_keys, problem, whole
 from ivr.ticket_rules import Webhook, webhook
 
 READY = "*81"
@@ -192,12 +181,12 @@ def parse(hotline: Map) -> Staff:
     return _Reader(hotline).read()
 
 
-class _Reader:
-    """Reads one hotline's keys; collects problems instead of stopping at the first."""
+class _Reader(Trying):
+    """Reads one hotline's keys."""
 
     def __init__(self, hotline: Map) -> None:
+        super().__init__()
         self.hotline = hotline
-        self.problems: list[Problem] = []
 
     def read(self) -> Staff:
         departments = {
@@ -234,15 +223,6 @@ class _Reader:
                 self.wrong(at, "F107", f"{what} needs '{key}'", f"add {key}: …")
         return at
 
-    def trying(self, read: Callable[..., Any], at: Map, key: str, default: Any, *more: Any) -> Any:
-        if key not in at:
-            return default
-        try:
-            return read(at[key], *more)
-        except BadFile as error:
-            self.problems += error.problems
-            return default
-
     def texts(self, at: Value, what: str) -> list[Text]:
         listed = at if isinstance(at, Seq) else [at]
         texts = [one for one in listed if isinstance(one, Text) and one]
@@ -260,7 +240,7 @@ class _Reader:
     def department(self, name: str, given: Value) -> Department:
         self.name(name, "a department")
         at = self.settings(given, "a department", ("title", "minutes"), "title")
-        minutes = self.trying(whole, at, "minutes", MINUTES, 1, 120)
+        minutes = self.setting(whole, at, "minutes", MINUTES, 1, 120)
         return Department(str(name), str(at.get("title", "")), minutes)
 
     def agents(self, departments: Mapping[str, Department]) -> dict[str, Agent]:
@@ -325,19 +305,11 @@ class _Reader:
         hook = webhook(at["webhook"], self.problems) if "webhook" in at else None
         return Transfer(
             department=name,
-            misses=self.trying(whole, at, "misses", default.misses, 1, 9),
-            attempts=self.trying(whole, at, "attempts", default.attempts, 1, 20),
+            misses=self.setting(whole, at, "misses", default.misses, 1, 9),
+            attempts=self.setting(whole, at, "attempts", default.attempts, 1, 20),
             webhook=hook,
             **lengths,
         )
-
-    def length(self, at: Map, key: str, default: float, least: float, most: float) -> float:
-        value: float = self.trying(seconds, at, key, default)
-        if least <= value <= most:
-            return value
-        what = f"{at[key]} is out of range"
-        self.wrong(at[key], "F111", what, f"choose from {least:g} s to {most:g} s")
-        return default
 
     # -- feature codes
 

@@ -278,7 +278,7 @@ def test_the_version_does_not_depend_on_comments_or_the_order_of_prompts():
 def table(line: Line) -> object:
     """All that the machine reads of a line, without the places in files."""
     return (
-        line.name, line.numbers, line.settings, line.promises, line.lookups, line.prompts,
+        line.name, line.numbers, line.settings, line.tickets, line.lookups, line.prompts,
         (line.answer_at, line.late_at, line.long_hold),
         {
             name: (

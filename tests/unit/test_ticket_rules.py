@@ -84,4 +84,4 @@ def test_the_lines_that_ship_give_complaints_to_a_supervisor_with_both_settings(
             assert one.tickets.rule(kind).owner == "supervisor", name
             assert one.tickets.rule(kind).complexity, name
             assert one.tickets.promise(kind), name
-        assert {"simple", "complex"} <= set(one.promises), name
+        assert {"simple", "complex"} <= set(one.tickets.promises), name
