@@ -25,10 +25,10 @@ pytestmark = pytest.mark.live
 async def test_the_service_learns_the_number_and_when_the_call_began(
     switch: Switch, phone: Phone
 ) -> None:
-    greetings: list[str] = []
+    greetings: list[tuple[float, str]] = []
 
     async def serve(r: asyncio.StreamReader, w: asyncio.StreamWriter, greeting: str) -> None:
-        greetings.append(greeting)
+        greetings.append((time.time(), greeting))
         await command(r, w, "ANSWER")
         await command(r, w, "SET VARIABLE SANSHENG_DONE 1")
 
@@ -36,10 +36,11 @@ async def test_the_service_learns_the_number_and_when_the_call_began(
         rang = time.time()
         call = await dial(phone, switch, "+8610#1001")
         await call.ended(10)
-    asked = environment(greetings[0])
+    ((heard_of, greeting),) = greetings
+    asked = environment(greeting)
     assert asked["agi_request"].endswith("/call")
     assert asked["agi_arg_1"] == "+8610#1001"
-    assert float(asked["agi_arg_2"]) == pytest.approx(rang, abs=0.1)
+    assert rang <= float(asked["agi_arg_2"]) <= heard_of
     assert asked["agi_uniqueid"].startswith("first-")
     assert asked["agi_language"] == "zh"
     assert call.ended_by == "them"
@@ -127,11 +128,11 @@ async def test_without_the_service_a_caller_hears_why_and_leaves_a_message(
     assert entry["caller"] == "13800138000"
     assert entry["system"] == "first"
     assert entry["call"].startswith("first-")
-    assert int(entry["ended"]) - int(entry["began"]) in (2, 3)
-    recording = switch.spool / f"{name}.wav"
     (pressed,) = (when for when, what in call.marks if what == "press #")
-    spoken = pressed - first(call, 1000) - BEEP
-    assert length(recording) == pytest.approx(spoken, abs=0.4)  # the key itself is cut off
+    lasted = pressed - first(call, 1000)
+    assert int(entry["ended"]) - int(entry["began"]) == pytest.approx(lasted, abs=1.1)
+    recording = switch.spool / f"{name}.wav"
+    assert length(recording) == pytest.approx(lasted - BEEP, abs=0.4)  # the key itself is cut off
 
 
 async def test_who_hangs_up_while_speaking_has_left_a_message(

@@ -13,6 +13,7 @@ from transcript import Interrupt, Line, Pause, Transcript, transcript
 
 from ivr.clock import SystemClock, VirtualClock
 from ivr.fake import FakeAsterisk
+from ivr.live_rehearsal import TORN
 from ivr.phone import Phone
 from ivr.phone_call import PhoneCall
 from ivr.scenario import Act, HangUpAct, Press
@@ -30,6 +31,8 @@ class RealSide:
         self.stage, self.phone, self.clock = stage, phone, clock
         self.call: PhoneCall | None = None
         self.hanging_up: asyncio.Task[None] | None = None
+        self.late = 0.0
+        """By how many seconds the machine was too busy to look when it was due."""
 
     async def ring(self, port: int) -> None:
         self.call = await self.stage.dial(self.phone, f"#{port}")
@@ -44,7 +47,9 @@ class RealSide:
     async def until(self, done: Callable[[], bool]) -> None:
         async with asyncio.timeout(30):
             while not done():
+                began = self.clock.now()
                 await self.clock.sleep(0.02)
+                self.late = max(self.late, self.clock.now() - began - 0.02)
 
 
 class FakeSide:
@@ -65,39 +70,57 @@ class FakeSide:
         await self.fake.close()
 
 
-async def both(stage: Stage, steps: list, caller: list) -> tuple[Transcript, Transcript]:
-    """The same script against both."""
+async def same(stage: Stage, steps: list, caller: list) -> None:
+    """The same script against both: word for word the same, at the same times; but for positions in
+    a sound, and for how a command is explained to whoever gave it wrongly. What comes at another
+    time because the machine was busy is played once more."""
+    pretended = await pretend(stage, steps, caller)
+    seen, late = await see(stage, steps, caller)
+    assert texts(pretended) == texts(seen)
+    if late > TORN and not near(pretended, seen):
+        seen, _ = await see(stage, steps, caller)
+        assert texts(pretended) == texts(seen)
+    assert near(pretended, seen), [*zip(pretended, seen, strict=True)]
+
+
+async def pretend(stage: Stage, steps: list, caller: list) -> list[Line]:
     lengths = {
         str(stage.sounds / part.path): part.seconds
         for part in stage.hotlines.library.all_parts().values()
     }
-    virtual, real = VirtualClock(datetime.now(UTC)), SystemClock()
+    clock = VirtualClock(datetime.now(UTC))
     try:
-        pretended = await transcript(FakeSide(virtual, lengths.get), steps, caller)
-        async with await Phone.open() as phone:
-            seen = await transcript(RealSide(stage, phone, real), steps, caller)
+        return told(await transcript(FakeSide(clock, lengths.get), steps, caller))
     finally:
-        virtual.close()
-        real.close()
-    return pretended, seen
+        clock.close()
 
 
-def same(pretended: Transcript, seen: Transcript) -> None:
-    """Word for word the same, at the same times; but for positions in a sound, and for how a
-    command is explained to whoever gave it wrongly."""
-    ours, theirs = told(pretended), told(seen)
-    assert [plain(line.text) for line in ours] == [plain(line.text) for line in theirs]
-    for one, other in zip(ours, theirs, strict=True):
-        assert one.at == pytest.approx(other.at, abs=NEAR), (one, other)
-        assert position(one.text) == pytest.approx(position(other.text), abs=8000 * NEAR)
+async def see(stage: Stage, steps: list, caller: list) -> tuple[list[Line], float]:
+    """What the real one said, and by how much the machine was late."""
+    clock = SystemClock()
+    try:
+        async with await Phone.open() as phone:
+            side = RealSide(stage, phone, clock)
+            return told(await transcript(side, steps, caller)), side.late
+    finally:
+        clock.close()
+
+
+def near(ours: list[Line], theirs: list[Line]) -> bool:
+    """Whether all is said at the same times, and stopped at the same positions."""
+    return all(
+        abs(one.at - other.at) <= NEAR
+        and abs(position(one.text) - position(other.text)) <= 8000 * NEAR
+        for one, other in zip(ours, theirs, strict=True)
+    )
 
 
 def told(said: Transcript) -> list[Line]:
     return [line for line in said.lines if re.match(r">> |<< (\d{3}[ -]|HANGUP|EOF)", line.text)]
 
 
-def plain(text: str) -> str:
-    return re.sub(r"endpos=\d+", "endpos=", text)
+def texts(lines: list[Line]) -> list[str]:
+    return [re.sub(r"endpos=\d+", "endpos=", line.text) for line in lines]
 
 
 def position(text: str) -> int:
@@ -126,7 +149,7 @@ async def test_variables_replies_and_mistakes(stage: Stage) -> None:
         "WAIT FOR DIGIT",
         "SET VARIABLE",
     ]
-    same(*await both(stage, steps, []))
+    await same(stage, steps, [])
 
 
 async def test_prompts_whole_cut_and_missing(stage: Stage, prompt: str) -> None:
@@ -137,19 +160,19 @@ async def test_prompts_whole_cut_and_missing(stage: Stage, prompt: str) -> None:
         'STREAM FILE /there/is/none ""',
         "CHANNEL STATUS",
     ]
-    same(*await both(stage, steps, [(2.0, Press("4")), (3.0, Press("5"))]))
+    await same(stage, steps, [(2.0, Press("4")), (3.0, Press("5"))])
 
 
 async def test_waiting_for_a_key_that_comes_or_not(stage: Stage) -> None:
     steps = ["ANSWER", "WAIT FOR DIGIT 400", "WAIT FOR DIGIT 3000", Pause(0.5), "NOOP"]
-    same(*await both(stage, steps, [(1.0, Press("7"))]))
+    await same(stage, steps, [(1.0, Press("7"))])
 
 
 async def test_a_caller_who_hangs_up_in_the_middle(stage: Stage, prompt: str) -> None:
     steps = ["ANSWER", f'STREAM FILE {prompt} "#"', "NOOP", "CHANNEL STATUS"]
-    same(*await both(stage, steps, [(1.5, HangUpAct())]))
+    await same(stage, steps, [(1.5, HangUpAct())])
 
 
 async def test_a_command_given_while_another_runs(stage: Stage, prompt: str) -> None:
     steps = ["ANSWER", Interrupt(f'STREAM FILE {prompt} ""', 1.0, "NOOP"), "NOOP"]
-    same(*await both(stage, steps, []))
+    await same(stage, steps, [])
