@@ -52,7 +52,7 @@ def normal(number: str) -> str:
     Foreign numbers come back as `+1…`, whatever is no number at all as its digits, `*` and `#`.
     """
     bare = re.sub(r"[^0-9+*#]", "", number)[:40]
-    parsed = _parse(bare)
+    parsed = _parse(bare) if bare else None  # a number that is withheld needs no judging
     if parsed is None:
         return bare.lstrip("+")
     if parsed.country_code != COUNTRY:
@@ -123,7 +123,11 @@ class Directory:
 
     def find(self, number: str) -> Person:
         """The person who calls from this number; `NOBODY` if we do not know."""
-        return self._people.get(normal(number), NOBODY)
+        return self.of(normal(number))
+
+    def of(self, dialled: str) -> Person:
+        """The person with this number, written as `normal` writes it; `NOBODY` if there is none."""
+        return self._people.get(dialled, NOBODY)
 
     def __len__(self) -> int:
         return len(self._people)

@@ -49,10 +49,11 @@ class Hotlines:
         known: bool = False,
     ) -> Offered:
         """The first event of a call: what is known of the caller and of the hour."""
-        person = self.directories[line.name].find(caller)
+        dialled = directory.normal(caller)
+        person = self.directories[line.name].of(dialled)
         return Offered(
             number=number,
-            caller=directory.normal(caller),
+            caller=dialled,
             rung=rung,
             addressee=person.addressee,
             role=person.role,

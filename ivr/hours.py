@@ -163,7 +163,7 @@ class Hours:
         today = at.astimezone(self.zone).date()
         return any(
             begin <= at < end
-            for day in (today - timedelta(days=1), today)
+            for day in (today, today - timedelta(days=1))  # nights begin on the day before
             for begin, end in self._ranges(week, holidays, day)
         )
 
