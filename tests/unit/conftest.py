@@ -1,5 +1,5 @@
-"""The command line; folders of recordings; and two processes with the agents of a shop and a bank,
-in a database of the `databases` plugin."""
+"""The command line, what a house keeps, and two processes with the agents of a shop and a bank;
+houses and agents are in a database of the `databases` plugin."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from at_work import BANK, SHOP, at
+from house import House
 from spooled import places
 from typed import Sansheng
 
@@ -23,6 +24,18 @@ def sansheng(capsys: pytest.CaptureFixture[str]) -> Sansheng:
 def folders(tmp_path: Path) -> tuple[Path, Path]:
     """Where calls record, and where recordings are kept."""
     return places(tmp_path)
+
+
+@pytest.fixture
+def house(store: Store, tmp_path: Path) -> House:
+    """On every database that we know."""
+    return House(store, tmp_path)
+
+
+@pytest.fixture
+def small(sqlite_store: Store, tmp_path: Path) -> House:
+    """On SQLite alone."""
+    return House(sqlite_store, tmp_path)
 
 
 @pytest.fixture

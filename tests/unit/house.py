@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,11 +13,14 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Table, insert, select
 
-from ivr import promises, tables, tickets
+from ivr import promises, retention_rules, tables, tickets
 from ivr.actions import Keep
+from ivr.clock import VirtualClock
 from ivr.codec import encode
+from ivr.erasing import Trace
 from ivr.hours import Hours
 from ivr.messages import keep
+from ivr.retention import Retention
 from ivr.spool import Spool
 from ivr.store import Call, Contact, Recording, Store, write_rows
 from ivr.ticket_rules import Rules
@@ -24,6 +28,7 @@ from ivr.ticket_rules import Rules
 NOON = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
 HOURS = Hours(ZoneInfo("Asia/Shanghai"))
 RULES = Rules(promises={"answer": "24 h"})
+TRACE = Trace("812", NOON, "the caller asked for it")
 CALLER, CONTACT = "13800138000", "13911112222"
 
 
@@ -153,6 +158,21 @@ class House:
                 break
         promises.answered(self.store, NOON)
 
+    # ---- what time does
+
+    def look(self, rules: retention_rules.Rules, line: str = "ems") -> None:
+        """One look of the service at what a line keeps."""
+        asyncio.run(self._look(rules, line))
+
+    async def _look(self, rules: retention_rules.Rules, line: str) -> None:
+        clock = VirtualClock(self.now)
+        task = asyncio.ensure_future(
+            Retention(self.store, self.spool, clock, lambda: {line: rules}).look()
+        )
+        await clock.run(task.done)
+        clock.close()
+        task.result()
+
     # ---- what is there
 
     def ids(self, table: Table, *where: Any) -> list[str]:
@@ -173,3 +193,19 @@ class House:
 
     def files(self) -> set[str]:
         return {path.name for path in (self.home / "recordings").iterdir()}
+
+
+def full(house: House) -> str:
+    """A call with a leg, a message, a promise kept by a call back with a leg, two recordings and
+    a contact; and another caller's call. Returns the message's id."""
+    call = house.call("c1", 2)
+    house.call("c1-leg", 2, leg_of="c1")
+    said = house.recording("a" * 32, "c1", 2)
+    house.recording("b" * 32, "c1", 2, "surname")
+    message = house.message(call, said)
+    house.callback("back", message, 1.5)
+    house.rung("back-leg", message, 1.5)
+    house.contact(call)
+    other = house.call("c2", 2)
+    house.message(other, house.recording("c" * 32, "c2", 2))
+    return message

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 from at_once import after
-from house import NOON, House
+from house import NOON, TRACE, House, full
 from sqlalchemy import Connection, select
-from test_erasing import TRACE, full
 
 from ivr import tables
 from ivr.erasing import Needed, NotGone, erase, finish, listed
@@ -19,11 +18,6 @@ from ivr.spool import Spool
 from ivr.store import Store
 
 pytest_plugins = ["databases"]
-
-
-@pytest.fixture
-def house(sqlite_store: Store, tmp_path: Path) -> House:
-    return House(sqlite_store, tmp_path)
 
 
 def somewhere(house: House, folder: str = "recordings", spool: str = "spool") -> Spool:
@@ -38,72 +32,72 @@ def gone(house: House) -> int:
 
 @pytest.mark.parametrize("made", [True, False])
 def test_who_looks_in_another_folder_does_not_say_that_a_file_is_gone(
-    house: House, made: bool
+    small: House, made: bool
 ) -> None:
-    house.solve(full(house))
+    small.solve(full(small))
     if made:
-        (house.home / "elsewhere").mkdir()
+        (small.home / "elsewhere").mkdir()
     with pytest.raises(NotGone, match=r"2 files .*elsewhere/\w+\.wav.*SANSHENG_RECORDINGS"):
-        erase(house.store, somewhere(house, "elsewhere"), "c1", TRACE)
-    assert len(house.files()) == 3
-    assert gone(house) == 0
-    assert house.journals() == {"c2"}, "what is in the database goes at once"
-    assert {row["gone"] for row in listed(house.store) if row["what"] == "recording"} == {False}
-    assert finish(house.store, house.spool) == 2  # the service, in its own folder
-    assert len(house.files()) == 1
+        erase(small.store, somewhere(small, "elsewhere"), "c1", TRACE)
+    assert len(small.files()) == 3
+    assert gone(small) == 0
+    assert small.journals() == {"c2"}, "what is in the database goes at once"
+    assert {row["gone"] for row in listed(small.store) if row["what"] == "recording"} == {False}
+    assert finish(small.store, small.spool) == 2  # the service, in its own folder
+    assert len(small.files()) == 1
 
 
-def test_what_is_not_in_the_service_s_own_folder_is_gone(house: House) -> None:
+def test_what_is_not_in_the_service_s_own_folder_is_gone(small: House) -> None:
     """It died after the file had gone, or somebody has deleted the file by hand."""
-    house.solve(full(house))
+    small.solve(full(small))
     with pytest.raises(NotGone):
-        erase(house.store, somewhere(house, "elsewhere"), "c1", TRACE)
-    for path in (house.home / "recordings").iterdir():
+        erase(small.store, somewhere(small, "elsewhere"), "c1", TRACE)
+    for path in (small.home / "recordings").iterdir():
         path.unlink()
     with pytest.raises(NotGone, match="there is no such file"):
-        erase(house.store, house.spool, "c1", TRACE)  # a command cannot know
-    assert finish(house.store, house.spool) == 2
-    assert gone(house) == 2
+        erase(small.store, small.spool, "c1", TRACE)  # a command cannot know
+    assert finish(small.store, small.spool) == 2
+    assert gone(small) == 2
 
 
-def test_a_folder_that_is_not_there_holds_nothing_that_is_gone(house: House) -> None:
+def test_a_folder_that_is_not_there_holds_nothing_that_is_gone(small: House) -> None:
     """A disk that is not mounted."""
-    house.solve(full(house))
-    (house.home / "recordings").rename(house.home / "away")
+    small.solve(full(small))
+    (small.home / "recordings").rename(small.home / "away")
     for _ in range(2):
         with pytest.raises(NotGone):
-            erase(house.store, house.spool, "c1", TRACE)
+            erase(small.store, small.spool, "c1", TRACE)
         with pytest.raises(NotGone):
-            finish(house.store, house.spool)
-    assert gone(house) == 0
-    (house.home / "away").rename(house.home / "recordings")
-    assert finish(house.store, house.spool) == 2
+            finish(small.store, small.spool)
+    assert gone(small) == 0
+    (small.home / "away").rename(small.home / "recordings")
+    assert finish(small.store, small.spool) == 2
 
 
-def test_without_its_spool_a_recording_that_is_not_taken_in_keeps_its_call(house: House) -> None:
-    house.solve(full(house))
-    house.recording("d" * 32, "c1", 2, reference=None, quality="")
+def test_without_its_spool_a_recording_that_is_not_taken_in_keeps_its_call(small: House) -> None:
+    small.solve(full(small))
+    small.recording("d" * 32, "c1", 2, reference=None, quality="")
     with pytest.raises(Needed, match=r"d+ may still lie in the spool.*elsewhere.*SANSHENG_SPOOL"):
-        erase(house.store, somewhere(house, spool="elsewhere"), "c1", TRACE)
-    assert erase(house.store, house.spool, "c1", TRACE).calls == 4
+        erase(small.store, somewhere(small, spool="elsewhere"), "c1", TRACE)
+    assert erase(small.store, small.spool, "c1", TRACE).calls == 4
 
 
-def test_a_file_that_cannot_be_deleted_does_not_keep_the_others(house: House) -> None:
-    house.solve(full(house))
-    for row in house.rows(tables.recordings):
+def test_a_file_that_cannot_be_deleted_does_not_keep_the_others(small: House) -> None:
+    small.solve(full(small))
+    for row in small.rows(tables.recordings):
         if row["key"] in ("a" * 32, "c" * 32):
-            path = house.home / "recordings" / row["reference"]
+            path = small.home / "recordings" / row["reference"]
             path.unlink()
             path.mkdir()
     with pytest.raises(NotGone, match="1 file of"):
-        erase(house.store, house.spool, "c1", TRACE)  # that of c2 is not asked for
-    assert gone(house) == 1
-    with house.store.write() as connection:
-        rows = [row for row in house.rows(tables.recordings) if row["key"] == "c" * 32]
+        erase(small.store, small.spool, "c1", TRACE)  # that of c2 is not asked for
+    assert gone(small) == 1
+    with small.store.write() as connection:
+        rows = [row for row in small.rows(tables.recordings) if row["key"] == "c" * 32]
         trace = {"key": rows[0]["key"], "hotline": "ems", "who": "812", "reason": "asked"}
         connection.execute(tables.erased_recordings.insert(), [{**trace, "erased_at": NOON}])
     with pytest.raises(NotGone, match="2 files of"):
-        finish(house.store, house.spool)
+        finish(small.store, small.spool)
 
 
 class DeadDisk(Spool):
@@ -114,16 +108,16 @@ class DeadDisk(Spool):
 
 
 def test_an_error_before_anything_is_erased_is_not_told_as_a_file_that_is_left(
-    house: House,
+    small: House,
 ) -> None:
-    house.solve(full(house))
-    house.recording("d" * 32, "c1", 2, reference=None, quality="")
-    dead = DeadDisk(house.store, spool=house.home / "spool", folder=house.home, utc=lambda: NOON)
+    small.solve(full(small))
+    small.recording("d" * 32, "c1", 2, reference=None, quality="")
+    dead = DeadDisk(small.store, spool=small.home / "spool", folder=small.home, utc=lambda: NOON)
     with pytest.raises(OSError, match="Input/output") as error:
-        erase(house.store, dead, "c1", TRACE)
+        erase(small.store, dead, "c1", TRACE)
     assert not isinstance(error.value, NotGone)
-    assert len(house.journals()) == 5
-    assert listed(house.store) == []
+    assert len(small.journals()) == 5
+    assert listed(small.store) == []
 
 
 # ---------------------------------------------------------------- who waits for whom

@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from house import CALLER, CONTACT, NOON, House, Killed, Killer
+from house import CALLER, CONTACT, NOON, TRACE, House, Killed, Killer, full
 from migrated import new
 from sqlalchemy import text, update
 from sqlalchemy.exc import DBAPIError
@@ -20,38 +20,9 @@ from ivr.audit import audit
 from ivr.erasing import Erased, Needed, NoCall, Trace, erase, finish, listed
 from ivr.intake import Intake
 from ivr.offenders import offenders
-from ivr.store import Store, erase_call, for_the_sake_of
+from ivr.store import erase_call, for_the_sake_of
 
 pytest_plugins = ["databases"]
-
-TRACE = Trace("812", NOON, "the caller asked for it")
-
-
-@pytest.fixture
-def house(store: Store, tmp_path: Path) -> House:
-    return House(store, tmp_path)
-
-
-@pytest.fixture
-def small(sqlite_store: Store, tmp_path: Path) -> House:
-    """On SQLite alone."""
-    return House(sqlite_store, tmp_path)
-
-
-def full(house: House) -> str:
-    """A call with a leg, a message, a promise kept by a call back with a leg, two recordings and
-    a contact; and another caller's call. Returns the message's id."""
-    call = house.call("c1", 2)
-    house.call("c1-leg", 2, leg_of="c1")
-    said = house.recording("a" * 32, "c1", 2)
-    house.recording("b" * 32, "c1", 2, "surname")
-    message = house.message(call, said)
-    house.callback("back", message, 1.5)
-    house.rung("back-leg", message, 1.5)
-    house.contact(call)
-    other = house.call("c2", 2)
-    house.message(other, house.recording("c" * 32, "c2", 2))
-    return message
 
 
 def test_a_call_goes_with_all_made_for_its_sake_and_the_history_of_tickets_holds(

@@ -25,37 +25,10 @@ from ivr.erasing import listed
 from ivr.files import parse as read
 from ivr.retention import EVERY, Retention, due
 from ivr.retention_rules import Rules, parse
-from ivr.store import Store
 
 pytest_plugins = ["databases"]
 
 BOTH = Rules(recordings=90, calls=365)
-
-
-@pytest.fixture
-def house(store: Store, tmp_path: Path) -> House:
-    return House(store, tmp_path)
-
-
-@pytest.fixture
-def small(sqlite_store: Store, tmp_path: Path) -> House:
-    """On SQLite alone."""
-    return House(sqlite_store, tmp_path)
-
-
-def look(house: House, rules: Rules = BOTH, line: str = "ems") -> None:
-    """One look of the service at NOON."""
-
-    asyncio.run(looking(house, rules, line))
-
-
-async def looking(house: House, rules: Rules = BOTH, line: str = "ems") -> None:
-    clock = VirtualClock(house.now)
-    one = Retention(house.store, house.spool, clock, lambda: {line: rules})
-    task = asyncio.ensure_future(one.look())
-    await clock.run(task.done)
-    clock.close()
-    task.result()
 
 
 # ---------------------------------------------------------------- what a line's file says
@@ -107,10 +80,10 @@ def test_recordings_are_erased_after_their_time(house: House) -> None:
     rules = Rules(recordings=90)
     expected = due(house.store, house.spool, "ems", rules, NOON)
     assert (expected.recordings, expected.calls, expected.needed) == (1, 0, 0)
-    look(house, Rules())
-    look(house, rules, "xjca")
+    house.look(Rules())
+    house.look(rules, "xjca")
     assert len(house.files()) == 3
-    look(house, rules)
+    house.look(rules)
     assert said not in house.files()
     assert len(house.files()) == 2
     [gone] = [row for row in house.rows(tables.recordings) if row["erased_at"]]
@@ -120,7 +93,7 @@ def test_recordings_are_erased_after_their_time(house: House) -> None:
         "recording", "service", "kept for 90 days",
     )  # fmt: skip
     assert house.journals() == {"c1"}
-    look(house, rules)
+    house.look(rules)
     assert len(listed(house.store)) == 1
 
 
@@ -135,7 +108,7 @@ def test_a_call_is_erased_after_its_time_with_all_made_for_its_sake(house: House
     house.call("orphan", 366, leg_of="a call that was never written")
     expected = due(house.store, house.spool, "ems", BOTH, NOON)
     assert (expected.recordings, expected.calls, expected.needed) == (1, 5, 0)
-    look(house)
+    house.look(BOTH)
     assert house.journals() == {"young"}
     assert house.files() == set()
     reasons = {(row["by"], row["reason"]) for row in listed(house.store)}
@@ -149,10 +122,10 @@ def test_a_call_waits_for_the_youngest_of_what_was_made_for_its_sake(small: Hous
     message = small.message(small.call("old", 370))
     small.callback("back", message, 360)
     small.solve(message)
-    look(small)
+    small.look(BOTH)
     assert small.journals() == {"old", "back"}
     small.now = NOON + timedelta(days=6)
-    look(small)
+    small.look(BOTH)
     assert small.journals() == set()
 
 
@@ -164,7 +137,7 @@ def test_a_leg_of_a_call_back_is_no_orphan_while_its_promise_or_call_is_there(ho
     house.solve(young)
     expected = due(house.store, house.spool, "ems", BOTH, NOON)
     assert (expected.calls, expected.needed) == (0, 1)
-    look(house)
+    house.look(BOTH)
     assert house.journals() == {"open", "leg", "young", "older than its call"}
 
 
@@ -175,7 +148,7 @@ def test_more_than_fits_into_one_step_goes_also_past_what_is_needed(house: House
         if number % 2:
             house.message(call, said)
     expected = due(house.store, house.spool, "ems", BOTH, NOON)
-    look(house)
+    house.look(BOTH)
     left = {f"c{number}" for number in range(1, 2 * retention.AT_ONCE + 3, 2)}
     assert house.journals() == left
     assert len(house.files()) == len(left)
@@ -240,7 +213,7 @@ def test_nothing_that_is_open_is_ever_erased_and_all_else_is(
             promised(house, message, promise)
         plan = due(house.store, house.spool, "ems", BOTH, NOON)
         before = house.count(tables.calls)
-        look(house)
+        house.look(BOTH)
         assert house.journals() == journals
         assert house.files() == files
         assert plan.calls == before - len(journals)
@@ -337,14 +310,14 @@ def test_a_file_that_cannot_be_deleted_keeps_nothing_else_from_going(small: Hous
     path.mkdir()
     for _ in range(2):  # also when it had been decided before
         with pytest.raises(OSError, match=row["reference"]):
-            look(small)
+            small.look(BOTH)
         assert small.journals() == set()
         assert small.files() == {path.name}
         if not small.ids(tables.calls, tables.calls.c.id == "later"):
             small.call("later", 400)
             small.recording("of later", "later", 400)
     path.rmdir()
-    look(small)
+    small.look(BOTH)
     assert small.files() == set()
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import tempfile
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import pytest
 from house import CALLER, CONTACT, NOON, House
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,21 +14,15 @@ from migrated import new
 
 from ivr import retention, tables
 from ivr.audit import audit
-from ivr.clock import VirtualClock
 from ivr.erasing import listed
-from ivr.retention import Retention, due
+from ivr.retention import due
 from ivr.retention_rules import Rules
-from ivr.store import Message, Store, write_rows
+from ivr.store import Message, write_rows
 from ivr.tickets import Terms, open_
 
 pytest_plugins = ["databases"]
 
 RULES = Rules(calls=365)
-
-
-@pytest.fixture
-def house(store: Store, tmp_path: Path) -> House:
-    return House(store, tmp_path)
 
 
 def left(house: House, name: str, days: float, line: str = "ems", call: str | None = None) -> str:
@@ -44,19 +36,6 @@ def left(house: House, name: str, days: float, line: str = "ems", call: str | No
         write_rows(connection, Message, [message])
         open_(connection, message, Terms(), message.created_at)
     return name
-
-
-def look(house: House, rules: Rules = RULES) -> None:
-    asyncio.run(looking(house, rules))
-
-
-async def looking(house: House, rules: Rules) -> None:
-    clock = VirtualClock(house.now)
-    one = Retention(house.store, house.spool, clock, lambda: {"ems": rules})
-    task = asyncio.ensure_future(one.look())
-    await clock.run(task.done)
-    clock.close()
-    task.result()
 
 
 def message(house: House, name: str) -> dict[str, Any]:
@@ -77,10 +56,10 @@ def test_a_message_of_no_call_names_its_caller_as_long_as_a_call_does(house: Hou
         house.solve(name)
     plan = due(house.store, house.spool, "ems", RULES, NOON)
     assert (plan.messages, plan.recordings, plan.needed) == (1, 1, 1)
-    look(house, Rules())
-    look(house, Rules(recordings=400))
+    house.look(Rules())
+    house.look(Rules(recordings=400))
     assert named(house) == {"old", "young", "open", "of another line"}
-    look(house)
+    house.look(RULES)
     assert named(house) == {"young", "open", "of another line"}
     gone = message(house, "old")
     assert (gone["item"], gone["fields"], gone["kind"]) == ("", {}, "message")
@@ -94,11 +73,11 @@ def test_a_message_of_no_call_names_its_caller_as_long_as_a_call_does(house: Hou
 
 def test_what_was_needed_goes_once_nobody_needs_it_and_nothing_goes_twice(house: House) -> None:
     left(house, "m1", 400)
-    look(house)
+    house.look(RULES)
     assert named(house) == {"m1"}
     house.solve("m1")
-    look(house)
-    look(house)
+    house.look(RULES)
+    house.look(RULES)
     assert named(house) == set()
     assert len(listed(house.store)) == 1
     plan = due(house.store, house.spool, "ems", RULES, NOON)
@@ -110,7 +89,7 @@ def test_a_message_of_a_call_goes_with_its_call(house: House) -> None:
     left(house, "m1", 400, call="c1")
     house.solve("m1")
     assert due(house.store, house.spool, "ems", RULES, NOON).messages == 0
-    look(house)
+    house.look(RULES)
     assert named(house) == set()
 
 
@@ -121,7 +100,7 @@ def test_a_recording_without_a_number_goes_too(house: House) -> None:
     with house.store.write() as connection:
         nothing = {"caller": "", "contact": "", "fields": {}}
         connection.execute(tables.messages.update().values(**nothing))
-    look(house)
+    house.look(RULES)
     assert house.files() == set()
 
 
@@ -131,7 +110,7 @@ def test_more_than_fits_into_one_step_goes_also_past_what_is_needed(house: House
         left(house, f"m{one:02}", 400)
         if one % 2:
             house.solve(f"m{one:02}")
-    look(house)
+    house.look(RULES)
     assert named(house) == {f"m{one:02}" for one in range(0, number, 2)}
 
 
@@ -151,7 +130,7 @@ def test_no_message_goes_that_somebody_needs_and_all_others_do(
             if state != "new":
                 house.solve(name, state)
             stays |= {name} if days < 365 or state != "closed" else set()
-        look(house)
+        house.look(RULES)
         assert named(house) == stays
         assert len(house.files()) == len(stays)
         house.store.close()
