@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import tempfile
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from background import going_on
 from house import NOON, House, Killed, Killer
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -254,19 +254,14 @@ async def test_the_service_looks_every_hour_by_the_rules_of_the_moment(small: Ho
     lines = {"ems": Rules(recordings=31)}
     logging.configure(level="info")
     with capture_logs() as logs:
-        task = asyncio.ensure_future(
-            Retention(small.store, small.spool, clock, lambda: lines).run()
-        )
-        await clock.run_for(23 * EVERY)
-        assert len(small.files()) == 1
-        await clock.run_for(2 * EVERY)
-        assert small.files() == set()
-        lines["ems"] = Rules(calls=31)  # as after a reload
-        await clock.run_for(EVERY)
-        assert small.journals() == set()
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        async with going_on(Retention(small.store, small.spool, clock, lambda: lines).run()):
+            await clock.run_for(23 * EVERY)
+            assert len(small.files()) == 1
+            await clock.run_for(2 * EVERY)
+            assert small.files() == set()
+            lines["ems"] = Rules(calls=31)  # as after a reload
+            await clock.run_for(EVERY)
+            assert small.journals() == set()
     clock.close()
     logging.configure(level="warning")
     told = [{k: row[k] for k in ("line", "calls", "recordings", "needed")} for row in logs]
@@ -285,16 +280,11 @@ async def test_a_disk_that_fails_is_told_and_tried_again(small: House) -> None:
     clock = VirtualClock(NOON)
     with capture_logs() as logs:
         rules = {"ems": BOTH}
-        task = asyncio.ensure_future(
-            Retention(small.store, small.spool, clock, lambda: rules).run()
-        )
-        await clock.run_for(1)
-        assert [row["log_level"] for row in logs] == ["warning"]
-        path.rmdir()
-        await clock.run_for(EVERY)
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        async with going_on(Retention(small.store, small.spool, clock, lambda: rules).run()):
+            await clock.run_for(1)
+            assert [row["log_level"] for row in logs] == ["warning"]
+            path.rmdir()
+            await clock.run_for(EVERY)
     clock.close()
     assert all(row["erased_at"] for row in small.rows(tables.recordings))
 

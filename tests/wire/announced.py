@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from background import going_on
 from faked import START
 
 from ivr.actions import Keep
@@ -52,12 +52,8 @@ async def announcing(
 ) -> AsyncIterator[Announcer]:
     sender = Sender(clock, TOKENS)
     one = Announcer(store, clock, lines, sender=sender, **more)
-    task = asyncio.create_task(one.run())
-    try:
+    async with going_on(one.run()):
         yield one
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 def told(logs: list[Any]) -> list[tuple[str, str]]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from background import going_on
 from meeting import Caller, Office, Ring, result
 
 from ivr import actions, events, presence, serve
@@ -80,12 +80,8 @@ async def watched(one: Office) -> AsyncIterator[None]:
     """The service watches its manager, as `sansheng serve` does."""
     service = one.world.service
     assert one.world.manager is not None
-    watching = asyncio.create_task(serve._watch(one.world.manager, service, one.crew.switchboard))
-    try:
+    async with going_on(serve._watch(one.world.manager, service, one.crew.switchboard)):
         yield
-    finally:
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
 
 
 async def test_who_watches_the_manager_asks_where_phones_are_when_it_is_back(office) -> None:
