@@ -30,6 +30,7 @@ from ivr import (
     offender_command,
     place,
     promise_commands,
+    quality_commands,
     ticket_commands,
 )
 from ivr.document import BadFile
@@ -71,10 +72,14 @@ def where(
 
 @app.command()
 def run(
-    sip_port: Annotated[int, typer.Option(help="SIP (UDP) on 127.0.0.1.")] = 5060,
-    agi_port: Annotated[int, typer.Option(help="The service (TCP).")] = 4573,
-    manager_port: Annotated[int, typer.Option(help="Asterisk's manager (TCP).")] = 5038,
-    rtp_port: Annotated[int, typer.Option(help="First of 1000 ports for sound (UDP).")] = 20000,
+    sip_port: Annotated[int, typer.Option(min=1, max=65535, help="SIP (UDP) on 127.0.0.1.")] = 5060,
+    agi_port: Annotated[int, typer.Option(min=1, max=65535, help="The service (TCP).")] = 4573,
+    manager_port: Annotated[
+        int, typer.Option(min=1, max=65535, help="Asterisk's manager (TCP).")
+    ] = 5038,
+    rtp_port: Annotated[
+        int, typer.Option(min=1024, max=64000, help="First of 1000 ports for sound.")
+    ] = 20000,
     once: Annotated[bool, typer.Option("--once", help="Prove that it works, then stop.")] = False,
 ) -> None:
     """Set everything up on this machine, prove it with a call, take calls until Ctrl-C (运行)."""
@@ -92,7 +97,7 @@ def run(
 def serve(
     agi: Annotated[str, typer.Option(help="Where to listen for Asterisk.")] = "127.0.0.1:4573",
     manager: Annotated[str, typer.Option(help="HOST:PORT of AMI, or none.")] = "127.0.0.1:5038",
-    most: Annotated[int, typer.Option(help="Calls at once, at most.")] = 2000,
+    most: Annotated[int, typer.Option(min=1, help="Calls at once, at most.")] = 2000,
 ) -> None:
     """Take calls from Asterisk until told to stop (服务)."""
     from ivr import serve as service
@@ -132,7 +137,9 @@ def phone(
     agent: Annotated[str, typer.Argument(help="An agent's phone, or staff number.")],
     server: Annotated[str, typer.Option(help="HOST:PORT of SIP; default: `sansheng run`.")] = "",
     keys: Annotated[str, typer.Option(help="Press by itself: 'ra..1', r waits for a ring.")] = "",
-    port: Annotated[int, typer.Option(help="Our own port (UDP); any free one.")] = 0,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Our own port (UDP); any free one.")
+    ] = 0,
 ) -> None:
     """An agent's telephone in the terminal: Enter picks up, 1 accepts, q leaves (座席话机)."""
     from ivr import agent_phone, terminal
@@ -167,6 +174,7 @@ app.command()(call_commands.calls)
 app.command()(call_commands.journal)
 app.command()(call_commands.replay)
 app.command()(call_commands.messages)
+app.command()(quality_commands.quality)
 
 # ---------------------------------------------------------------- lines, texts, flows
 
@@ -186,8 +194,8 @@ def simulate(
     update: Annotated[bool, typer.Option("--update", help="Rewrite the golden values.")] = False,
     wire: Annotated[bool, typer.Option("--wire", help="Over a fake Asterisk.")] = False,
     script: Annotated[bool, typer.Option("--script", help="Tell the call as it goes.")] = False,
-    jobs: Annotated[int, typer.Option(help="Processes to share the calls.")] = 1,
-    times: Annotated[int, typer.Option(help="Run each scenario so often.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes to share the calls.")] = 1,
+    times: Annotated[int, typer.Option(min=1, help="Run each scenario so often.")] = 1,
 ) -> None:
     """Run scenarios in virtual time and compare them with their golden values (情景)."""
     from ivr import rehearsals

@@ -4,8 +4,8 @@ Rules this module keeps:
 
 - Pure: the same monitors watch simulated calls, explored calls and the journal of real ones.
 - Every rule that is watched stands here: those of every call (`ivr.manners`), of a wait
-  (`ivr.manners_waiting`), of what happens with people (`ivr.manners_people`), and of what they
-  report (`ivr.manners_reports`).
+  (`ivr.manners_waiting`), of what happens with people (`ivr.manners_people`), of conversations
+  (`ivr.manners_talk`), and of what is reported in them (`ivr.manners_reports`).
 - The leg of an agent who is rung is a call too, with a rule of its own; none of a caller's.
 """
 
@@ -34,15 +34,13 @@ from ivr.manners_people import (
     AfterTheTalk,
     Briefed,
     BriefingApart,
-    HoldInTheTalk,
-    HoldLimit,
     NobodyLost,
     NoteFirst,
     Told,
     TransferConsent,
-    Warned,
 )
 from ivr.manners_reports import Assured, Reported
+from ivr.manners_talk import Brief, HoldInTheTalk, HoldLimit, Warned
 from ivr.manners_waiting import Consent, SignsOfLife
 from ivr.monitor import Mark, Monitor
 
@@ -68,6 +66,7 @@ MONITORS: tuple[type[Monitor], ...] = (
     HoldInTheTalk,
     HoldLimit,
     Warned,
+    Brief,
     BriefingApart,
     Reported,
     Assured,

@@ -94,7 +94,8 @@ class Transfer:
     waits for `limit` at most, and `attempts` agents are tried. After a talk an agent is left in
     peace for `wrap_up`; who misses `misses` calls in a row is set busy. A caller on hold whose
     agent is not back within `hold_limit` goes back into the waiting line. `webhook` is told of
-    every note, None for none.
+    every note, None for none. A conversation longer than `long_talk` is one that the supervisor
+    sees listed (XJCA-5g).
     """
 
     department: str = ""
@@ -105,6 +106,7 @@ class Transfer:
     attempts: int = 5
     hold_limit: float = 300.0
     webhook: Webhook | None = None
+    long_talk: float = 900.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +302,7 @@ class _Reader(Trying):
                 ("limit", 30.0, 7200.0),
                 ("wrap_up", 0.0, 3600.0),
                 ("hold_limit", 30.0, 3600.0),
+                ("long_talk", 60.0, 7200.0),
             )
         }
         hook = webhook(at["webhook"], self.problems) if "webhook" in at else None

@@ -28,6 +28,7 @@ KINDS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "needed": (("clause", "what", "words"), ("texts", "signs", "unless")),
     "longest": (("clause", "lasts"), ("texts",)),
     "prescribed": (("clause", "says"), ()),
+    "courtesies": (("word",), ("forms",)),
 }
 """The lists of rules: the keys that each of their entries has, and those that it may have."""
 LISTS = ("forms", "texts", "words", "signs", "unless", "says")
@@ -48,6 +49,7 @@ class Rules:
     needed: list[Map] = field(default_factory=list)
     longest: list[Map] = field(default_factory=list)
     prescribed: list[Map] = field(default_factory=list)
+    courtesies: list[Map] = field(default_factory=list)
 
 
 def read(files: Iterable[Map]) -> Rules:
@@ -124,6 +126,18 @@ def unsaid(files: Iterable[Map], rules: Rules) -> list[Problem]:
         for words in rule["says"]
         if not any(_plain(words) in text for text in said.get(rule["clause"], ()))
     ]
+
+
+def courtesies(texts: Iterable[str], rules: Rules) -> dict[str, int]:
+    """How often each courtesy was heard in these texts, those that were not heard left out."""
+    said = "".join(map(_plain, texts))
+    heard = {
+        str(rule["word"]): sum(
+            said.count(_plain(form)) for form in rule.get("forms", [rule["word"]])
+        )
+        for rule in rules.courtesies
+    }
+    return {word: times for word, times in heard.items() if times}
 
 
 # ---------------------------------------------------------------- one text

@@ -287,7 +287,7 @@ def test_who_is_calling_is_written_down_before_anything_is_answered(lines, writt
 # ---------------------------------------------------------------- all of them
 
 
-APART = ("ivr.manners_people", "ivr.manners_reports")
+APART = ("ivr.manners_people", "ivr.manners_reports", "ivr.manners_talk")
 """What `test_manners_people` and `test_reports` try."""
 
 

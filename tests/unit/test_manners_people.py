@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from streams import say, stream
 
-from ivr import etiquette, manners_people
+from ivr import etiquette, manners_people, manners_talk
 from ivr.actions import (
     Bridge,
     CancelRing,
@@ -226,7 +226,7 @@ HELD = (Bridge(7, 6), FeatureAsked("hold"), say("bridged.ask"), 3, Key("1"), Mus
 
 
 def test_an_agents_hold_needs_consent_and_ends_with_an_apology(xjca):
-    rule = manners_people.HoldInTheTalk
+    rule = manners_talk.HoldInTheTalk
     back = (20, FeatureAsked("back"), say("hold.thanks"), 22, Resume(9))
     assert verdicts(rule, xjca, *HELD, *back) == [True, True]
     assert verdicts(rule, xjca, *HELD, 20, FeatureAsked("back"), Resume(9)) == [True, False]
@@ -235,7 +235,7 @@ def test_an_agents_hold_needs_consent_and_ends_with_an_apology(xjca):
 
 
 def test_a_hold_for_a_superior_is_asked_for_in_its_own_words(lines):
-    rule, lakala = manners_people.HoldInTheTalk, lines.lines["lakala"]
+    rule, lakala = manners_talk.HoldInTheTalk, lines.lines["lakala"]
     name, own = next((n, one.asks) for n, one in lakala.staff.features.items() if one.asks)
     for said, code, kept in (
         (own, name, True),
@@ -245,27 +245,27 @@ def test_a_hold_for_a_superior_is_asked_for_in_its_own_words(lines):
         held = (Bridge(7, 6), FeatureAsked(code), say(said), 3, Key("1"), Music(8))
         assert verdicts(rule, lakala, *held) == [kept]
         late = lakala.staff.transfer.hold_limit + 40
-        assert verdicts(manners_people.HoldLimit, lakala, *held, late, Resume(9)) == [False]
+        assert verdicts(manners_talk.HoldLimit, lakala, *held, late, Resume(9)) == [False]
     assert verdicts(etiquette.Consent, lakala, say(own), Key("1"), Music(8)) == [True]
     assert verdicts(etiquette.Consent, lakala, say(own), Key("2"), Music(8)) == [False]
 
 
 def test_who_does_not_want_to_wait_hears_no_apology(xjca):
     refused = (Bridge(7, 6), FeatureAsked("hold"), say("bridged.ask"), Key("2"), Resume(9))
-    assert verdicts(manners_people.HoldInTheTalk, xjca, *refused) == []
+    assert verdicts(manners_talk.HoldInTheTalk, xjca, *refused) == []
 
 
 @pytest.mark.parametrize("gone", [AgentGone("801"), CancelRing(6)])
 def test_there_is_no_apology_when_there_is_no_agent_to_come_back(xjca, gone):
-    assert verdicts(manners_people.HoldInTheTalk, xjca, *HELD, 9, gone, Resume(9)) == [True]
+    assert verdicts(manners_talk.HoldInTheTalk, xjca, *HELD, 9, gone, Resume(9)) == [True]
 
 
 def test_nobody_is_left_on_hold(xjca):
     limit = xjca.staff.transfer.hold_limit
     soon = (*HELD, limit, CancelRing(6), Release("801", "dropped"), Resume(9))
     late = (*HELD, limit + 40, say("hold.thanks"), Resume(9))
-    assert verdicts(manners_people.HoldLimit, xjca, *soon) == [True]
-    assert verdicts(manners_people.HoldLimit, xjca, *late) == [False]
+    assert verdicts(manners_talk.HoldLimit, xjca, *soon) == [True]
+    assert verdicts(manners_talk.HoldLimit, xjca, *late) == [False]
 
 
 def test_a_harassing_call_ends_after_every_warning_and_not_before(xjca):
@@ -273,7 +273,7 @@ def test_a_harassing_call_ends_after_every_warning_and_not_before(xjca):
     asked, (first, last) = FeatureAsked(feature.name), feature.says
     warned = (asked, Note(feature.name, "warned"), say(first), 3, Resume(8))
     ended = (asked, Note(feature.name, "ended"), say(last), 9, HangUp(9))
-    rule = manners_people.Warned
+    rule = manners_talk.Warned
     assert verdicts(rule, xjca, *warned, *ended) == [True, True]
     assert verdicts(rule, xjca, *ended) == [False]
     assert verdicts(rule, xjca, asked, Note(feature.name, "warned"), say(first), HangUp(9)) == [
@@ -284,12 +284,18 @@ def test_a_harassing_call_ends_after_every_warning_and_not_before(xjca):
 
 def test_another_sentence_of_the_agents_ends_nothing_and_is_no_warning(xjca):
     hold = (FeatureAsked("hold"), say("bridged.ask"), Resume(8))
-    assert verdicts(manners_people.Warned, xjca, *hold) == []
+    assert verdicts(manners_talk.Warned, xjca, *hold) == []
 
 
 def test_we_hang_up_after_the_last_word_to_who_was_warned(xjca):
     feature = next(one for one in xjca.staff.features.values() if one.ends)
     assert verdicts(etiquette.Goodbye, xjca, say(feature.says[-1]), HangUp(9)) == [True]
+
+
+def test_a_conversation_that_is_too_long_is_told(xjca):
+    most = xjca.staff.transfer.long_talk
+    for talked, kept in ((most, [True]), (most + 1, [False]), (0.0, [])):
+        assert verdicts(manners_talk.Brief, xjca, BridgeOver(7, "agent", talked)) == kept
 
 
 # ---------------------------------------------------------------- the agent's leg
@@ -324,7 +330,8 @@ def test_nothing_is_done_for_a_caller_who_is_gone(xjca):
 
 def test_every_monitor_is_tried_here():
     mine = [make for make in (*etiquette.MONITORS, *etiquette.LEG_MONITORS)
-            if make.__module__ == "ivr.manners_people"]  # fmt: skip
+            if make.__module__ in ("ivr.manners_people", "ivr.manners_talk")]  # fmt: skip
     source = Path(__file__).read_text(encoding="utf-8")
-    assert mine
-    assert [make.__name__ for make in mine if f"manners_people.{make.__name__}" not in source] == []
+    names = [f"{make.__module__.removeprefix('ivr.')}.{make.__name__}" for make in mine]
+    assert names
+    assert [name for name in names if name not in source] == []

@@ -23,6 +23,7 @@ CORE = (
     "manners",
     "manners_waiting",
     "manners_people",
+    "manners_talk",
     "explore",
     "explored",
     "chances",
@@ -42,6 +43,7 @@ CORE = (
     "scenario",
     "scripted_caller",
     "check",
+    "wording",
 )
 """Pure by their own docstrings; with all that they import from `ivr`."""
 
@@ -53,6 +55,7 @@ ALLOWED = {
     "dataclasses",
     "difflib",
     "enum",
+    "fnmatch",
     "functools",
     "hashlib",
     "heapq",
