@@ -38,6 +38,7 @@ from ivr.events import (
 )
 from ivr.hearing import THRESHOLD
 from ivr.lengths import DETECTOR_QUIET
+from ivr.slots import SlotError
 
 __all__ = ["GRACE", "HALF_OPEN", "Channel", "Part", "Surroundings", "Taken"]
 
@@ -148,14 +149,21 @@ class Channel(Door):
         await self._session.command("SET VARIABLE", "TALK_DETECT(set)", detect)
 
     async def _say(self, action: actions.Say) -> None:
-        parts = self._around.parts(action.prompt, dict(action.slots))
+        try:
+            parts = self._around.parts(action.prompt, dict(action.slots))
+        except (KeyError, SlotError) as error:
+            # others have written what fills its gaps: the caller's network, a back end
+            log.error("a prompt cannot be said", prompt=action.prompt, why=str(error))
+            await self._apologise()
+            self._post(Unplayable(action.id))
+            return
         await self._grace(sum(part.seconds for part in parts))
         self._music = False
         for part in parts:
             played = await self._play(action, str(self._around.sounds / part.path))
             if played is None:
                 log.error("a prompt cannot be played", prompt=action.prompt, path=part.path)
-                await self._apologise(action)
+                await self._apologise()
                 self._post(Unplayable(action.id))
             if not played:
                 return
@@ -195,9 +203,11 @@ class Channel(Door):
         elif played:
             self._post(Said(action.id))
 
-    async def _apologise(self, action: actions.Say) -> None:
+    async def _apologise(self) -> None:
         """A caller never hears silence because of us."""
-        for part in self._around.parts("sorry.trouble", {}):
+        parts = self._around.parts("sorry.trouble", {})
+        await self._grace(sum(part.seconds for part in parts))
+        for part in parts:
             path = str(self._around.sounds / part.path)
             reply = await self._command("STREAM FILE", path, KEYS + BELL, 0)
             await self._key(reply)

@@ -12,6 +12,7 @@ Rules this module keeps:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 from collections.abc import AsyncIterator, Iterator
@@ -34,6 +35,7 @@ from ivr.actions import (
     Say,
 )
 from ivr.redact import mask
+from ivr.slots import SlotError
 
 if TYPE_CHECKING:
     from ivr.driver import Driver
@@ -122,7 +124,8 @@ class Control:
         if isinstance(what, Say):
             told["prompt"] = what.prompt
             told["slots"] = dict(what.slots)
-            told["text"] = driver.library.text(driver.line.name, what.prompt, dict(what.slots))
+            with contextlib.suppress(KeyError, SlotError):  # then it is not said either
+                told["text"] = driver.library.text(driver.line.name, what.prompt, dict(what.slots))
         for detail in ("digit", "agent", "reason", "feature"):
             if hasattr(what, detail):
                 told[detail] = getattr(what, detail)
