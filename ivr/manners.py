@@ -251,11 +251,10 @@ class KeptBeforePromised(Monitor):
         match what:
             case Stored():
                 self.stored = True
-            case Say(prompt=prompt) if prompt in self.line.staff.prompts:
-                pass
             case Say(prompt=prompt) if prompt in RECORDED or prompt.startswith("message.kept."):
-                self.mark(self.stored, at, f"'{prompt}'; stored before: {self.stored}")
-                self.stored = False
+                if prompt not in self.line.staff.prompts:
+                    self.mark(self.stored, at, f"'{prompt}'; stored before: {self.stored}")
+                    self.stored = False
             case _:
                 pass
 

@@ -133,20 +133,24 @@ def _update(root: Path, one: Scenario, outcome: Outcome) -> None:
 
 _LOADED: list[Hotlines] = []
 """The lines of this worker process."""
+_SCENARIOS: list[Scenario] = []
+"""What it is told to run some of, by place."""
 
 
-def _begin(root: Path) -> None:
+def _begin(root: Path, scenarios: Sequence[Scenario]) -> None:
     logs.configure(level="critical")
     _LOADED[:] = [hotlines.load(root)]
+    _SCENARIOS[:] = scenarios
     gc.freeze()  # what was loaded stays; the collector need not look at it again
     gc.set_threshold(COLLECT)
 
 
-def _warm(scenarios: Sequence[Scenario], wire: bool) -> None:
-    play(scenarios, _LOADED[0], wire=wire)
+def _warm(wire: bool) -> None:
+    play(_SCENARIOS[:5], _LOADED[0], wire=wire)
 
 
-def _portion(scenarios: Sequence[Scenario], wire: bool) -> list[Verdict]:
+def _portion(first: int, wire: bool) -> list[Verdict]:
+    scenarios = _SCENARIOS[first : first + PORTION]
     outcomes = play(scenarios, _LOADED[0], wire=wire)
     pairs = zip(scenarios, outcomes, strict=True)
     return [verdict(one, outcome, _LOADED[0]) for one, outcome in pairs]
@@ -155,14 +159,13 @@ def _portion(scenarios: Sequence[Scenario], wire: bool) -> list[Verdict]:
 def _shared(
     root: Path, scenarios: Sequence[Scenario], wire: bool, jobs: int, out: Console
 ) -> tuple[list[Verdict], float]:
-    portions = [scenarios[at : at + PORTION] for at in range(0, len(scenarios), PORTION)]
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, context, _begin, (root,)) as pool:
+    with ProcessPoolExecutor(jobs, context, _begin, (root, scenarios)) as pool:
         # every process has read its files and run a call before the clock starts
-        for warm in [pool.submit(_warm, scenarios[:5], wire) for _ in range(jobs * 2)]:
+        for warm in [pool.submit(_warm, wire) for _ in range(jobs * 2)]:
             warm.result()
         began = time.perf_counter()
-        pending = [pool.submit(_portion, portion, wire) for portion in portions]
+        pending = [pool.submit(_portion, at, wire) for at in range(0, len(scenarios), PORTION)]
         shown = track(pending, "calls", console=out, transient=True)
         verdicts = [one for done in shown for one in done.result()]
         return verdicts, time.perf_counter() - began

@@ -11,7 +11,7 @@ Rules this module keeps:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePath
@@ -169,9 +169,8 @@ class Scenario:
     record: Values | None = None
     ends: str | None = None
 
-    def unknown_prompts(self, names: Iterable[str]) -> list[Problem]:
+    def unknown_prompts(self, names: Container[str]) -> list[Problem]:
         """A problem for each cue that names a prompt the line does not have."""
-        known = frozenset(names)
         return [
             Problem(
                 str(self.path),
@@ -181,5 +180,5 @@ class Scenario:
                 "name one of the line's texts",
             )
             for step in self.caller
-            if step.prompt not in known
+            if step.prompt not in names
         ]
