@@ -347,7 +347,6 @@ def test_a_state_that_leads_nowhere_is_told():
     assert [problem.split()[1] for problem in told(circle)] == ["F205", "F205", "F203"]
 
 
-def test_the_flows_of_every_line_are_checked_after_merging(copied):
-    """A hotline that takes away a key's target breaks only its own line."""
-    for line in hotlines.load(ROOT).lines.values():
+def test_the_flows_of_every_line_are_checked_after_merging(lines):
+    for line in lines.lines.values():
         assert check(line) == []

@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
 
-from ivr import hotlines
 from ivr.clock import VirtualClock
 from ivr.hotlines import Hotlines
 from ivr.notes import DISPLAY, Notes, shown
 from ivr.server import Service
 
-ROOT = Path(__file__).parents[2]
 NOON = datetime(2026, 11, 23, 4, tzinfo=UTC)
-
-
-@pytest.fixture(scope="module")
-def lines() -> Hotlines:
-    return hotlines.load(ROOT)
 
 
 def notes(lines: Hotlines) -> Notes:

@@ -70,11 +70,6 @@ def service_logs() -> None:
 
 
 @pytest.fixture(scope="session")
-def loaded(lines: Hotlines) -> Hotlines:
-    return lines
-
-
-@pytest.fixture(scope="session")
-def every_moment(loaded: Hotlines) -> dict[str, list[float]]:
+def every_moment(lines: Hotlines) -> dict[str, list[float]]:
     """Every moment of each of these calls at which something can go wrong."""
-    return {name: asyncio.run(moments(loaded, name)) for name in CALLS}
+    return {name: asyncio.run(moments(lines, name)) for name in CALLS}

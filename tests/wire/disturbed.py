@@ -9,10 +9,10 @@ import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
-from ivr import hotlines, scenario_file, store
+from ivr import scenario_file, store
 from ivr.hotlines import Hotlines
 from ivr.rehearsal import begins_at
 from ivr.scenario import Scenario
@@ -175,9 +175,3 @@ def handshake(script: str = "call", number: str = "1001", **more: str) -> bytes:
     }
     text = "".join(f"agi_{k}: {v}\n" for k, v in rows.items()) + "\n"
     return text.encode("utf-8", "surrogateescape")
-
-
-@cache
-def hotlines_once() -> Hotlines:
-    """The lines, read once (hypothesis and fixtures of functions do not go together)."""
-    return hotlines.load(ROOT)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 
 import pytest
-from disturbed import SILENT, handshake, hotlines_once, house, peer
+from disturbed import SILENT, handshake, house, peer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -15,8 +15,8 @@ from ivr.hotlines import Hotlines
 pytestmark = pytest.mark.usefixtures("service_logs")
 
 
-async def test_who_says_nothing_is_dropped_after_five_seconds(loaded: Hotlines) -> None:
-    async with house(loaded, SILENT) as world:
+async def test_who_says_nothing_is_dropped_after_five_seconds(lines: Hotlines) -> None:
+    async with house(lines, SILENT) as world:
         quiet = await peer(world, b"agi_network: yes\n")
         await world.clock.run_for(4.9)
         assert not quiet.reader.at_eof()
@@ -40,25 +40,25 @@ async def test_who_says_nothing_is_dropped_after_five_seconds(loaded: Hotlines) 
         handshake(number=""),
     ],
 )
-async def test_a_handshake_that_makes_no_sense_is_no_call(loaded: Hotlines, said: bytes) -> None:
-    async with house(loaded, SILENT) as world:
+async def test_a_handshake_that_makes_no_sense_is_no_call(lines: Hotlines, said: bytes) -> None:
+    async with house(lines, SILENT) as world:
         stranger = await peer(world, said, end=True)
         await world.clock.run_for(6)
         assert await stranger.gone() == b""
         assert world.journal.calls() == {}
 
 
-async def test_a_peer_that_is_not_allowed_is_told_nothing(loaded: Hotlines) -> None:
-    async with house(loaded, SILENT) as world:
+async def test_a_peer_that_is_not_allowed_is_told_nothing(lines: Hotlines) -> None:
+    async with house(lines, SILENT) as world:
         world.service.allowed = ("192.0.2.1",)
         stranger = await peer(world, handshake())
         assert await stranger.gone() == b""
         assert world.journal.calls() == {}
 
 
-async def test_the_surplus_is_left_to_the_dialplan_at_once(loaded: Hotlines) -> None:
+async def test_the_surplus_is_left_to_the_dialplan_at_once(lines: Hotlines) -> None:
     """Also when all ring in the same instant."""
-    async with house(loaded, SILENT) as world:
+    async with house(lines, SILENT) as world:
         world.service.most = 3
         stages = [world.call() for _ in range(10)]
         await world.clock.run_for(0.1)
@@ -71,8 +71,8 @@ async def test_the_surplus_is_left_to_the_dialplan_at_once(loaded: Hotlines) -> 
         assert again.channel.ended_by == "us"
 
 
-async def test_half_open_connections_do_not_stand_in_the_way_of_calls(loaded: Hotlines) -> None:
-    async with house(loaded, SILENT) as world:
+async def test_half_open_connections_do_not_stand_in_the_way_of_calls(lines: Hotlines) -> None:
+    async with house(lines, SILENT) as world:
         world.service.most = 1
         strangers = [await peer(world, b"agi_network: yes\nagi_net") for _ in range(50)]
         stage = world.call()
@@ -83,10 +83,10 @@ async def test_half_open_connections_do_not_stand_in_the_way_of_calls(loaded: Ho
 
 
 async def test_a_burst_is_admitted_up_to_the_limit_and_two_calls_may_bear_one_name(
-    loaded: Hotlines,
+    lines: Hotlines,
 ) -> None:
     """Two Asterisks name their channels alike."""
-    async with house(loaded, SILENT) as world:
+    async with house(lines, SILENT) as world:
         one, two = [await peer(world, handshake(uniqueid=f"{n}.1")) for n in "ab"]
         await world.clock.settle()
         for other in (one, two):
@@ -101,8 +101,8 @@ async def test_a_burst_is_admitted_up_to_the_limit_and_two_calls_may_bear_one_na
 @pytest.mark.parametrize(
     "start", ["nan", "inf", "-inf", "1e999", "-1", "", "0x10", "١٢٣", "1" * 400]
 )
-async def test_a_start_that_is_no_time_is_no_ringing(loaded: Hotlines, start: str) -> None:
-    async with house(loaded, SILENT) as world:
+async def test_a_start_that_is_no_time_is_no_ringing(lines: Hotlines, start: str) -> None:
+    async with house(lines, SILENT) as world:
         stage = world.call(arguments=["1001", start])
         await world.end()
         assert stage.channel.ended_by == "us"
@@ -130,7 +130,9 @@ async def test_a_start_that_is_no_time_is_no_ringing(loaded: Hotlines, start: st
         max_size=30,
     )
 )
-def test_whatever_asterisk_says_a_call_ends_and_leaves_nothing(said: list[bytes]) -> None:
+def test_whatever_asterisk_says_a_call_ends_and_leaves_nothing(
+    lines: Hotlines, said: list[bytes]
+) -> None:
     """Garbage in place of replies."""
 
     async def one() -> None:
@@ -146,5 +148,4 @@ def test_whatever_asterisk_says_a_call_ends_and_leaves_nothing(said: list[bytes]
                 await stranger.writer.wait_closed()
             world.rows()
 
-    lines = hotlines_once()
     asyncio.run(one())

@@ -11,9 +11,9 @@ from ivr.hotlines import Hotlines
 
 @pytest.mark.parametrize("state", [{}, {"most": 0}, {"draining": True}])
 async def test_a_sign_of_life_is_given_at_once_and_is_no_call(
-    loaded: Hotlines, state: dict[str, int]
+    lines: Hotlines, state: dict[str, int]
 ) -> None:
-    async with house(loaded, SILENT) as world:
+    async with house(lines, SILENT) as world:
         for name, value in state.items():
             setattr(world.service, name, value)
         with capture_logs() as logs:

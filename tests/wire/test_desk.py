@@ -43,7 +43,7 @@ class Office:
 
 
 @pytest.fixture
-def office(tmp_path: Path, loaded: Hotlines, monkeypatch: pytest.MonkeyPatch) -> Iterator[Office]:
+def office(tmp_path: Path, lines: Hotlines, monkeypatch: pytest.MonkeyPatch) -> Iterator[Office]:
     monkeypatch.setattr(store, "BUSY", 50)
     clock = SystemClock()
     database = new(tmp_path / "x.db")
@@ -67,7 +67,7 @@ def recording(office: Office) -> list[str]:
 
 
 async def test_a_recording_that_cannot_be_taken_is_taken_when_its_message_is_kept(
-    office: Office, loaded: Hotlines
+    office: Office, lines: Hotlines
 ) -> None:
     slices = recording(office)
     held = office.lock()
@@ -76,10 +76,10 @@ async def test_a_recording_that_cannot_be_taken_is_taken_when_its_message_is_kep
     assert (office.spool / f"{slices[0]}.wav").exists()
     wish = actions.Keep(1, "message", (("recording", taken.reference), ("contact", "1")))
     with pytest.raises(StorageFailed):
-        await office.desk.keep(office.call, loaded.lines["xjca"], wish)
+        await office.desk.keep(office.call, lines.lines["xjca"], wish)
     held.execute("ROLLBACK")
     held.close()
-    await office.desk.keep(office.call, loaded.lines["xjca"], wish)
+    await office.desk.keep(office.call, lines.lines["xjca"], wish)
     (message,) = messages.listed(office.database)
     assert re.fullmatch(r"[0-9a-f]{32}\.wav", message.recording)
     assert message.seconds == pytest.approx(2.0, abs=0.1)
@@ -148,9 +148,9 @@ async def test_what_is_left_in_the_spool_is_taken_in_also_when_the_dialplan_has_
 
 
 async def test_who_was_registered_in_an_earlier_call_is_known_to_that_line(
-    office: Office, loaded: Hotlines
+    office: Office, lines: Hotlines
 ) -> None:
-    line, other = loaded.lines["infodesk"], loaded.lines["xjca"]
+    line, other = lines.lines["infodesk"], lines.lines["xjca"]
     call = replace(office.call, id="fake-1.2", uniqueid="1.2", hotline="infodesk", number="1007")
     with office.database.write() as connection:
         write(connection, [call])
@@ -164,9 +164,9 @@ async def test_who_was_registered_in_an_earlier_call_is_known_to_that_line(
 
 
 async def test_a_caller_rings_on_while_a_database_does_not_say_who_is_known(
-    office: Office, loaded: Hotlines, monkeypatch: pytest.MonkeyPatch
+    office: Office, lines: Hotlines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    line = loaded.lines["infodesk"]
+    line = lines.lines["infodesk"]
     monkeypatch.setattr(desk, "KNOWN", 0.05)
     answers = threading.Event()
     monkeypatch.setattr(office.database, "contact", lambda *_: answers.wait(20))

@@ -23,9 +23,9 @@ pytestmark = pytest.mark.usefixtures("service_logs")
 
 @pytest.mark.parametrize("name", CALLS)
 async def test_a_caller_may_hang_up_at_any_moment(
-    loaded: Hotlines, every_moment: dict[str, list[float]], name: str
+    lines: Hotlines, every_moment: dict[str, list[float]], name: str
 ) -> None:
-    async with house(loaded, name) as world:
+    async with house(lines, name) as world:
         for moment in every_moment[name][:-1]:
             stage = world.call()
             world.later(moment, stage.channel.hang_up)
@@ -38,8 +38,8 @@ async def test_a_caller_may_hang_up_at_any_moment(
         assert all(world.row(stage).ended_by in ("caller", "us") for stage in gone)
 
 
-async def test_who_hangs_up_while_the_message_is_being_kept_has_left_it(loaded: Hotlines) -> None:
-    async with house(loaded, MESSAGE) as world:
+async def test_who_hangs_up_while_the_message_is_being_kept_has_left_it(lines: Hotlines) -> None:
+    async with house(lines, MESSAGE) as world:
         stage = world.call()
         keep = world.keep
 
@@ -59,13 +59,13 @@ async def test_who_hangs_up_while_the_message_is_being_kept_has_left_it(loaded: 
 
 @pytest.mark.parametrize("name", CALLS)
 async def test_a_connection_may_break_at_any_moment(
-    loaded: Hotlines, every_moment: dict[str, list[float]], name: str
+    lines: Hotlines, every_moment: dict[str, list[float]], name: str
 ) -> None:
     def cut(placed: Channel) -> None:
         if placed.session is not None:
             placed.session.abort()
 
-    async with house(loaded, name) as world:
+    async with house(lines, name) as world:
         for moment in every_moment[name][:-1]:
             world.later(moment, partial(cut, world.call().channel))
         await world.end()
@@ -74,23 +74,23 @@ async def test_a_connection_may_break_at_any_moment(
 
 @pytest.mark.parametrize("name", CALLS)
 async def test_a_channel_may_be_dead_before_anybody_says_so(
-    loaded: Hotlines, every_moment: dict[str, list[float]], name: str
+    lines: Hotlines, every_moment: dict[str, list[float]], name: str
 ) -> None:
     """From then on every command of a living call is answered with 511."""
 
     def die(placed: Channel) -> None:
         placed.dead = True
 
-    async with house(loaded, name) as world:
+    async with house(lines, name) as world:
         for moment in every_moment[name][:-1]:
             world.later(moment, partial(die, world.call().channel))
         await world.end()
         world.rows()
 
 
-async def test_an_asterisk_that_says_nothing_more_is_given_up(loaded: Hotlines) -> None:
+async def test_an_asterisk_that_says_nothing_more_is_given_up(lines: Hotlines) -> None:
     """Its machine lost power: no reply, no hang-up, no end of the connection."""
-    async with house(loaded, SILENT) as world:
+    async with house(lines, SILENT) as world:
         stage = world.call()
         await world.clock.run_for(8)  # in the opening
         session = stage.channel.session
@@ -107,9 +107,9 @@ async def test_an_asterisk_that_says_nothing_more_is_given_up(loaded: Hotlines) 
 
 
 async def test_a_call_that_the_dialplan_takes_back_is_not_said_to_be_ended_by_the_caller(
-    loaded: Hotlines,
+    lines: Hotlines,
 ) -> None:
-    async with house(loaded, SILENT) as world:
+    async with house(lines, SILENT) as world:
         stage = world.call()
         await world.clock.run_for(8)
         # as if we had been frozen since: the command is over, and we never heard of it
@@ -125,13 +125,13 @@ async def test_a_call_that_the_dialplan_takes_back_is_not_said_to_be_ended_by_th
 
 
 async def test_a_missing_sound_is_replaced_by_an_apology_and_the_call_goes_on(
-    loaded: Hotlines,
+    lines: Hotlines,
 ) -> None:
-    async with house(loaded, HOLD) as world:
+    async with house(lines, HOLD) as world:
         undisturbed = world.call()
         await world.end()
     for gone in ("opening", "hold.ask", "closing.goodbye"):
-        async with house(loaded, HOLD) as world:
+        async with house(lines, HOLD) as world:
             path = world.hotlines.library.recorded("ems", gone)[0]
             world._lengths.pop(str(SOUNDS / f"{path}"))
             stage = world.call()
@@ -142,23 +142,23 @@ async def test_a_missing_sound_is_replaced_by_an_apology_and_the_call_goes_on(
             assert not world.row(stage).problem
 
 
-async def test_with_the_apology_missing_too_the_call_still_goes_on(loaded: Hotlines) -> None:
-    async with house(loaded, SILENT) as world:
+async def test_with_the_apology_missing_too_the_call_still_goes_on(lines: Hotlines) -> None:
+    async with house(lines, SILENT) as world:
         for gone in ("opening", "sorry.trouble"):
-            world._lengths.pop(str(SOUNDS / f"{loaded.library.recorded('xjca', gone)[0]}"))
+            world._lengths.pop(str(SOUNDS / f"{lines.library.recorded('xjca', gone)[0]}"))
         stage = world.call()
         await world.end()
         assert stage.channel.ended_by == "us"
 
 
 async def test_a_recording_that_cannot_be_written_is_not_taken_for_a_hangup(
-    loaded: Hotlines, monkeypatch: pytest.MonkeyPatch
+    lines: Hotlines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """RECORD FILE then says `200 result=-1 (writefile)`: the disk is full, the folder is gone."""
     monkeypatch.setitem(
         fake_vocabulary.COMMANDS, "RECORD FILE", lambda session, words: "200 result=-1 (writefile)"
     )
-    async with house(loaded, MESSAGE) as world:
+    async with house(lines, MESSAGE) as world:
         stage = world.call()
         await world.end()
         assert "closing.anything_else" in heard(stage)

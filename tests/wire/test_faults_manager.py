@@ -18,11 +18,11 @@ pytestmark = pytest.mark.usefixtures("service_logs")
 
 @pytest.mark.parametrize("name", CALLS)
 async def test_a_doorbell_may_ring_at_any_moment_for_nothing(
-    loaded: Hotlines, every_moment: dict[str, list[float]], name: str
+    lines: Hotlines, every_moment: dict[str, list[float]], name: str
 ) -> None:
     """A stale ring, or the caller's own key D: what is being said or waited for goes on. (A key
     pressed in the very millisecond is lost: Asterisk hears none between two commands.)"""
-    async with house(loaded, name) as world:
+    async with house(lines, name) as world:
         undisturbed = world.call()
         for moment in (between + 0.01 for between in every_moment[name][:-1]):
             world.later(moment, partial(world.call().channel.doorbell, "D"))
@@ -38,8 +38,8 @@ async def test_a_doorbell_may_ring_at_any_moment_for_nothing(
 
 
 @pytest.mark.parametrize("lost", [1, 3])
-async def test_a_doorbell_that_is_lost_is_rung_again(loaded: Hotlines, lost: int) -> None:
-    async with house(loaded, HOLD) as world:
+async def test_a_doorbell_that_is_lost_is_rung_again(lines: Hotlines, lost: int) -> None:
+    async with house(lines, HOLD) as world:
         rings = dict.fromkeys(world.fake.channels, 0)
         stage = world.call()
         ring = stage.channel.doorbell
@@ -58,8 +58,8 @@ async def test_a_doorbell_that_is_lost_is_rung_again(loaded: Hotlines, lost: int
 
 
 @pytest.mark.parametrize("late", [0.03, 0.09, 0.15, 0.5])
-async def test_a_doorbell_that_comes_late_disturbs_nothing(loaded: Hotlines, late: float) -> None:
-    async with house(loaded, HOLD) as world:
+async def test_a_doorbell_that_comes_late_disturbs_nothing(lines: Hotlines, late: float) -> None:
+    async with house(lines, HOLD) as world:
         stage = world.call()
         ring = stage.channel.doorbell
         stage.channel.doorbell = lambda key: world.later(late, partial(ring, key))  # type: ignore[method-assign,assignment]
@@ -70,8 +70,8 @@ async def test_a_doorbell_that_comes_late_disturbs_nothing(loaded: Hotlines, lat
 # ---------------------------------------------------------------- the manager
 
 
-async def test_without_a_manager_a_hold_goes_by_keys_and_slices(loaded: Hotlines) -> None:
-    async with house(loaded, HOLD, manager=False) as world:
+async def test_without_a_manager_a_hold_goes_by_keys_and_slices(lines: Hotlines) -> None:
+    async with house(lines, HOLD, manager=False) as world:
         stage = world.call()
         await world.end()
         assert heard(stage) == list(read(HOLD).hears)
@@ -81,12 +81,12 @@ async def test_without_a_manager_a_hold_goes_by_keys_and_slices(loaded: Hotlines
 
 @pytest.mark.parametrize("name", CALLS)
 async def test_a_manager_may_be_lost_for_good_at_any_moment(
-    loaded: Hotlines, every_moment: dict[str, list[float]], name: str
+    lines: Hotlines, every_moment: dict[str, list[float]], name: str
 ) -> None:
     """Prompts, pauses and signs of life are right all the same."""
     spread = every_moment[name][:-1:4]
     for moment in spread:
-        async with House(loaded, read(name)) as world:
+        async with House(lines, read(name)) as world:
             undisturbed = list(world.one.hears)
             stage = world.call()
 
@@ -104,10 +104,10 @@ async def test_a_manager_may_be_lost_for_good_at_any_moment(
 
 
 async def test_a_voice_heard_when_the_manager_was_lost_is_forgotten_and_the_next_one_heard(
-    loaded: Hotlines,
+    lines: Hotlines,
 ) -> None:
     """The word that it has stopped never comes: that must not last."""
-    async with house(loaded, SILENT) as world:
+    async with house(lines, SILENT) as world:
         stage = world.call(script=None)
         await world.clock.run_for(6.0)  # in the opening
         stage.channel.speak(1.0)

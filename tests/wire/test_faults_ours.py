@@ -26,8 +26,8 @@ PERSON = "xjca-person-in-working-hours"
 # ---------------------------------------------------------------- storage
 
 
-async def test_storage_that_fails_means_that_nothing_is_promised(loaded: Hotlines) -> None:
-    async with house(loaded, MESSAGE) as world:
+async def test_storage_that_fails_means_that_nothing_is_promised(lines: Hotlines) -> None:
+    async with house(lines, MESSAGE) as world:
         world.journal.fails = True
         stage = world.call()
         await world.end()
@@ -37,9 +37,9 @@ async def test_storage_that_fails_means_that_nothing_is_promised(loaded: Hotline
 
 
 async def test_an_error_of_ours_while_keeping_means_that_nothing_is_promised(
-    loaded: Hotlines, monkeypatch: pytest.MonkeyPatch
+    lines: Hotlines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with house(loaded, MESSAGE) as world:
+    async with house(lines, MESSAGE) as world:
 
         async def broken(*_: object) -> str:
             raise ZeroDivisionError("a bug of ours")
@@ -52,9 +52,9 @@ async def test_an_error_of_ours_while_keeping_means_that_nothing_is_promised(
 
 
 async def test_a_journal_that_takes_nothing_leaves_the_call_to_the_dialplan(
-    loaded: Hotlines,
+    lines: Hotlines,
 ) -> None:
-    async with house(loaded, SILENT) as world:
+    async with house(lines, SILENT) as world:
         append = world.journal.append
         world.journal.append = full  # type: ignore[method-assign,assignment]
         refused = world.call()
@@ -84,14 +84,14 @@ class Mute(Nobody):
 
 
 async def test_a_database_that_says_nothing_of_our_people_means_that_nobody_is_there(
-    loaded: Hotlines,
+    lines: Hotlines,
 ) -> None:
-    async with house(loaded, PERSON) as world:
+    async with house(lines, PERSON) as world:
         stage = world.call()
         await world.end()
         at_once = heard(stage)
         first = stage.channel.ears.heard
-    async with house(loaded, PERSON) as world:
+    async with house(lines, PERSON) as world:
         world.service.people = Mute(world.clock)
         stage = world.call()
         await world.end()
@@ -104,7 +104,7 @@ async def test_a_database_that_says_nothing_of_our_people_means_that_nobody_is_t
 
 
 async def test_an_error_of_ours_hands_the_caller_to_the_dialplan_at_once(
-    loaded: Hotlines, monkeypatch: pytest.MonkeyPatch
+    lines: Hotlines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     step = driver.step
 
@@ -113,7 +113,7 @@ async def test_an_error_of_ours_hands_the_caller_to_the_dialplan_at_once(
             raise ZeroDivisionError("a bug of ours")
         return step(line, call, event)  # type: ignore[arg-type]
 
-    async with house(loaded, SILENT) as world:
+    async with house(lines, SILENT) as world:
         stage = world.call()
         await world.clock.run_for(6)
         monkeypatch.setattr(driver, "step", breaks)
@@ -121,14 +121,14 @@ async def test_an_error_of_ours_hands_the_caller_to_the_dialplan_at_once(
         await world.end()
         assert stage.channel.ended_by == "dialplan"
         (over,) = [h.at for h in stage.channel.ears.heard if h.kind == "fallback"]
-        length = loaded.library.seconds("xjca", "opening")
+        length = lines.library.seconds("xjca", "opening")
         assert over - began == pytest.approx(length, abs=0.1)
         row = world.row(stage)
         assert (row.ended_by, row.problem) == ("us", "an error of ours: ZeroDivisionError")
 
 
-async def test_who_watches_cannot_break_a_call(loaded: Hotlines) -> None:
-    async with house(loaded, SILENT) as world:
+async def test_who_watches_cannot_break_a_call(lines: Hotlines) -> None:
+    async with house(lines, SILENT) as world:
 
         def breaks(*_: object) -> None:
             raise KeyError("a prompt nobody has heard of")
@@ -141,9 +141,9 @@ async def test_who_watches_cannot_break_a_call(loaded: Hotlines) -> None:
 
 @pytest.mark.parametrize("how", ["never", "raises"])
 async def test_a_back_end_that_never_answers_or_breaks_is_told_to_the_caller(
-    loaded: Hotlines, how: str
+    lines: Hotlines, how: str
 ) -> None:
-    async with house(loaded, HOLD) as world:
+    async with house(lines, HOLD) as world:
 
         async def look_up(*_: object) -> events.Event:
             if how == "raises":
@@ -161,12 +161,12 @@ async def test_a_back_end_that_never_answers_or_breaks_is_told_to_the_caller(
         world.rows()
 
 
-async def test_a_timer_that_fires_as_it_is_cancelled_breaks_nothing(loaded: Hotlines) -> None:
+async def test_a_timer_that_fires_as_it_is_cancelled_breaks_nothing(lines: Hotlines) -> None:
     """The lookup ends at the very instant at which a sign of life is due."""
     one = read(HOLD)
     assert one.world.lookup is not None
     for after in (30.0, 60.0, 90.0):
-        async with House(loaded, one) as world:
+        async with House(lines, one) as world:
             world.one = replace(
                 one, world=replace(one.world, lookup=replace(one.world.lookup, after=after))
             )
@@ -179,8 +179,8 @@ async def test_a_timer_that_fires_as_it_is_cancelled_breaks_nothing(loaded: Hotl
 # ---------------------------------------------------------------- the end of the service
 
 
-async def test_draining_lets_calls_end_and_takes_no_new_ones(loaded: Hotlines) -> None:
-    async with house(loaded, SILENT) as world:
+async def test_draining_lets_calls_end_and_takes_no_new_ones(lines: Hotlines) -> None:
+    async with house(lines, SILENT) as world:
         stage = world.call()
         await world.clock.run_for(8)
         draining = asyncio.create_task(world.service.drain(600))
@@ -194,8 +194,8 @@ async def test_draining_lets_calls_end_and_takes_no_new_ones(loaded: Hotlines) -
             await peer(world, b"")  # the port is free for the next service
 
 
-async def test_a_second_service_is_told_that_the_first_may_still_drain(loaded: Hotlines) -> None:
-    async with house(loaded, SILENT) as world:
+async def test_a_second_service_is_told_that_the_first_may_still_drain(lines: Hotlines) -> None:
+    async with house(lines, SILENT) as world:
         host, port = world.fake.agi
         world.call()
         await world.clock.run_for(8)
@@ -209,9 +209,9 @@ async def test_a_second_service_is_told_that_the_first_may_still_drain(loaded: H
 
 
 async def test_a_drain_that_takes_too_long_ends_calls_and_their_records_say_so(
-    loaded: Hotlines,
+    lines: Hotlines,
 ) -> None:
-    async with house(loaded, SILENT) as world:
+    async with house(lines, SILENT) as world:
         stage = world.call()
         await world.clock.run_for(8)
         draining = asyncio.create_task(world.service.drain(3))
@@ -223,11 +223,11 @@ async def test_a_drain_that_takes_too_long_ends_calls_and_their_records_say_so(
         assert (row.ended_by, row.problem) == ("us", "the service was stopped")
 
 
-async def test_a_call_keeps_its_words_through_a_reload(loaded: Hotlines) -> None:
-    async with house(loaded, SILENT) as world:
+async def test_a_call_keeps_its_words_through_a_reload(lines: Hotlines) -> None:
+    async with house(lines, SILENT) as world:
         stage = world.call()
         await world.clock.run_for(8)
-        empty = replace(loaded, lines={}, numbers={}, library=None)  # type: ignore[arg-type]
+        empty = replace(lines, lines={}, numbers={}, library=None)  # type: ignore[arg-type]
         world.service.reload(empty, world.service.lookups)
         late = world.call()
         await world.end()

@@ -11,13 +11,12 @@ import pytest
 import uvloop
 from migrated import new
 
-from ivr import hotlines, rehearsal, scenario_file, stimuli, store
+from ivr import rehearsal, scenario_file, stimuli, store
 from ivr.channel import Taken
+from ivr.hotlines import Hotlines
 from ivr.rtp import Samples
 from ivr.spool import Spool
 from ivr.wire_rehearsal import World
-
-ROOT = Path(__file__).parents[2]
 
 
 class Listening(World):
@@ -30,7 +29,7 @@ class Listening(World):
         return await super().take(call, what, slices)
 
 
-def pieces(tmp_path: Path, speaks: str) -> list[int]:
+def pieces(lines: Hotlines, tmp_path: Path, speaks: str) -> list[int]:
     """In how many pieces a message is recorded from a caller who speaks so long."""
     file = tmp_path / "leaves.yaml"
     file.write_text(
@@ -40,7 +39,6 @@ def pieces(tmp_path: Path, speaks: str) -> list[int]:
         '  - {over: opening, wait: 1.2 s, press: "5"}\n'
         f"  - {{after: hint.record, wait: 0.6 s, say: {speaks}, then: hang_up}}\n"
     )
-    lines = hotlines.load(ROOT)
     one = scenario_file.read(file)
 
     async def play() -> list[int]:
@@ -54,9 +52,9 @@ def pieces(tmp_path: Path, speaks: str) -> list[int]:
 
 @pytest.mark.parametrize(("speaks", "count"), [("2 s", 1), ("8 s", 1), ("12 s", 2)])
 def test_a_voice_that_pauses_does_not_cut_its_own_recording(
-    tmp_path: Path, speaks: str, count: int
+    lines: Hotlines, tmp_path: Path, speaks: str, count: int
 ) -> None:
-    assert pieces(tmp_path, speaks) == [count]
+    assert pieces(lines, tmp_path, speaks) == [count]
 
 
 def test_a_key_within_the_first_200_ms_of_a_slice_leaves_an_empty_one_and_damages_nothing(

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 from disturbed import SILENT, House, read
+from typed import ended
 
-from ivr import cli, control, hotlines
+from ivr import control, hotlines
 from ivr.back_ends import LookUps
 from ivr.control import Control
 from ivr.hotlines import Hotlines
@@ -33,8 +34,8 @@ class Running:
         )  # fmt: skip
         self.door.reloading = self.reloading
 
-    async def _taken(self, loaded: Hotlines) -> None:
-        self.taken.append(loaded)
+    async def _taken(self, lines: Hotlines) -> None:
+        self.taken.append(lines)
 
     def breaks(self) -> str:
         """Put a mistake into a file; returns the file as it was."""
@@ -50,22 +51,16 @@ class Running:
     async def command(self, *words: str) -> int:
         """The exit code of `sansheng …`, typed beside the service."""
 
-        def typed() -> int:
-            with pytest.raises(SystemExit) as over:
-                cli.main(["--root", str(self.root), *words])
-            assert isinstance(over.value.code, int)
-            return over.value.code
-
-        return await asyncio.to_thread(typed)
+        return await asyncio.to_thread(ended, "--root", self.root, *words)
 
 
 @pytest.fixture
 async def running(
-    loaded: Hotlines, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lines: Hotlines, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Running]:
     for name in ("flows", "prompts"):
         shutil.copytree(root / name, tmp_path / name, ignore=shutil.ignore_patterns("audio"))
-    async with House(loaded, read(SILENT)) as world:
+    async with House(lines, read(SILENT)) as world:
         one = Running(world, tmp_path)
         monkeypatch.setenv("SANSHENG_CONTROL", str(one.socket))
         await one.door.listen()

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from disturbed import House, handshake, heard, hotlines_once, peer, read
+from disturbed import House, handshake, heard, peer, read
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from migrated import new
@@ -24,6 +24,7 @@ from migrated import new
 from ivr import agi, codec, control, journal, journal_writer, logs, redact
 from ivr.agi_command import LINE_LIMIT, encode
 from ivr.agi_errors import Garbled
+from ivr.hotlines import Hotlines
 from ivr.scenario import Act, HangUpAct, Hum, Press, Speak
 from ivr.wire import Wire, parse
 
@@ -93,8 +94,8 @@ def kept(world: House) -> None:
             assert codec.decode(row.side, row.name, codec.encode(row.what)) == row.what
 
 
-async def ring(name: str, caller: str, number: str | None = None) -> House:
-    async with House(hotlines_once(), read(name)) as world:
+async def ring(lines: Hotlines, name: str, caller: str, number: str | None = None) -> House:
+    async with House(lines, read(name)) as world:
         stage = world.call()
         stage.channel.caller = caller
         if number is not None:
@@ -109,10 +110,12 @@ async def ring(name: str, caller: str, number: str | None = None) -> House:
 @given(TEXT)
 @example("13800138000\nagi_arg_1: 1004")
 @example("\u2028\u2029\x85")
-def test_where_a_caller_rings_from_changes_nothing_that_is_said(caller: str) -> None:
+def test_where_a_caller_rings_from_changes_nothing_that_is_said(
+    lines: Hotlines, caller: str
+) -> None:
     """The very same commands as for a caller who withholds his number."""
-    hidden = asyncio.run(ring("xjca-silent", ""))
-    world = asyncio.run(ring("xjca-silent", caller))
+    hidden = asyncio.run(ring(lines, "xjca-silent", ""))
+    world = asyncio.run(ring(lines, "xjca-silent", caller))
     obedient(world)
     kept(world)
     if "\n" in caller:  # Asterisk would not say that; then it is no handshake of ours
@@ -125,9 +128,9 @@ def test_where_a_caller_rings_from_changes_nothing_that_is_said(caller: str) -> 
 
 @RARE
 @given(TEXT)
-def test_a_caller_with_a_hostile_number_may_leave_a_message(caller: str) -> None:
+def test_a_caller_with_a_hostile_number_may_leave_a_message(lines: Hotlines, caller: str) -> None:
     assume("\n" not in caller)
-    world = asyncio.run(ring("lakala-suggestion", caller))
+    world = asyncio.run(ring(lines, "lakala-suggestion", caller))
     obedient(world)
     kept(world)
     (stage,) = world.stages.values()
@@ -138,9 +141,9 @@ def test_a_caller_with_a_hostile_number_may_leave_a_message(caller: str) -> None
 
 @RARE
 @given(TEXT)
-def test_a_number_that_is_nobodys_is_nobodys(number: str) -> None:
-    assume(number not in hotlines_once().numbers)
-    world = asyncio.run(ring("xjca-silent", "13800138000", number))
+def test_a_number_that_is_nobodys_is_nobodys(lines: Hotlines, number: str) -> None:
+    assume(number not in lines.numbers)
+    world = asyncio.run(ring(lines, "xjca-silent", "13800138000", number))
     assert said(world) == []
     assert world.journal.calls() == {}
     (stage,) = world.stages.values()
@@ -160,10 +163,10 @@ ACTS: st.SearchStrategy[Act] = st.one_of(
     st.lists(st.tuples(st.floats(0.05, 8), ACTS), max_size=40),
 )
 def test_whatever_a_caller_presses_and_says_the_call_goes_on_to_an_end(
-    name: str, acts: list[tuple[float, Act]]
+    lines: Hotlines, name: str, acts: list[tuple[float, Act]]
 ) -> None:
     async def one() -> House:
-        async with House(hotlines_once(), read(name)) as world:
+        async with House(lines, read(name)) as world:
             stage = world.call(script=None)
             due = 5.0
             for wait, act in acts:
@@ -254,9 +257,11 @@ JSON: st.SearchStrategy[Any] = st.recursive(
         max_size=5,
     )
 )
-def test_the_control_socket_survives_whatever_it_is_asked(asked: list[bytes]) -> None:
+def test_the_control_socket_survives_whatever_it_is_asked(
+    lines: Hotlines, asked: list[bytes]
+) -> None:
     async def one(folder: Path) -> None:
-        async with House(hotlines_once(), read("xjca-silent")) as world:
+        async with House(lines, read("xjca-silent")) as world:
             back_door = control.Control(world.service, folder / "control.sock")
             await back_door.listen()
             before = asyncio.all_tasks()
@@ -277,8 +282,10 @@ def test_the_control_socket_survives_whatever_it_is_asked(asked: list[bytes]) ->
         asyncio.run(one(Path(folder)))
 
 
-async def test_asking_what_is_under_maintenance_changes_nothing(tmp_path: Path) -> None:
-    async with House(hotlines_once(), read("xjca-silent")) as world:
+async def test_asking_what_is_under_maintenance_changes_nothing(
+    lines: Hotlines, tmp_path: Path
+) -> None:
+    async with House(lines, read("xjca-silent")) as world:
         back_door = control.Control(world.service, tmp_path / "control.sock")
         await back_door.listen()
 
@@ -294,9 +301,9 @@ async def test_asking_what_is_under_maintenance_changes_nothing(tmp_path: Path) 
         await back_door.close()
 
 
-async def test_a_handshake_with_a_line_break_in_a_name_is_not_another_call() -> None:
+async def test_a_handshake_with_a_line_break_in_a_name_is_not_another_call(lines: Hotlines) -> None:
     """What would reach another line, if a name could bring an argument along."""
-    async with House(hotlines_once(), read("xjca-silent")) as world:
+    async with House(lines, read("xjca-silent")) as world:
         stranger = await peer(
             world, handshake(number="9999", calleridname="x\nagi_arg_1: 1001"), end=True
         )

@@ -36,11 +36,11 @@ class Seen:
 
 @pytest.mark.parametrize("gently", [True, False])
 async def test_what_is_said_is_shown_again_after_the_service_was_started_anew(
-    loaded: Hotlines, gently: bool
+    lines: Hotlines, gently: bool
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         socket, seen = Path(folder) / "control.sock", Seen()
-        async with house(loaded, SILENT) as world:
+        async with house(lines, SILENT) as world:
             before = await opened(world, socket)
             async with watched(socket, seen.show, again=0.01) as there:
                 assert there

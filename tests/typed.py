@@ -10,6 +10,14 @@ import pytest
 from ivr import cli
 
 
+def ended(*words: object) -> int:
+    """The exit code of `sansheng` and these words."""
+    with pytest.raises(SystemExit) as over:
+        cli.main([str(word) for word in words])
+    assert isinstance(over.value.code, int)
+    return over.value.code
+
+
 class Sansheng:
     """`sansheng` with these options, whatever is typed after them."""
 
@@ -19,16 +27,14 @@ class Sansheng:
     def __call__(self, *words: object) -> tuple[int, str, str]:
         """Run a command; its exit code, standard output and standard error."""
         self.capsys.readouterr()
-        with pytest.raises(SystemExit) as over:
-            cli.main([str(word) for word in (*self.options, *words)])
-        assert isinstance(over.value.code, int)
+        code = ended(*self.options, *words)
         told = self.capsys.readouterr()
-        return over.value.code, told.out, told.err
+        return code, told.out, told.err
 
     def json(self, *words: object, code: int = 0) -> Any:
         """What a command tells a program that ends with this code."""
-        ended, out, err = self(*words, "--json")
-        assert ended == code, err
+        over, out, err = self(*words, "--json")
+        assert over == code, err
         return json.loads(out)
 
 
