@@ -22,6 +22,7 @@ from ivr import ticket_rules
 from ivr.activity import Activity
 from ivr.document import Map, Text
 from ivr.events import Values
+from ivr.slots import MOST
 from ivr.staff import Staff
 
 START = "call"
@@ -97,8 +98,8 @@ class Lookup:
 
     @property
     def minutes(self) -> int:
-        """The likely wait in whole minutes, at least one."""
-        return max(1, math.ceil(self.expected / 60))
+        """The likely wait in whole minutes, at least one, and no more than can be said."""
+        return min(max(1, math.ceil(self.expected / 60)), MOST)
 
 
 @dataclass(frozen=True, slots=True)

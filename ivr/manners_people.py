@@ -42,7 +42,7 @@ from ivr.events import (
     Values,
 )
 from ivr.monitor import GOODBYES, Monitor
-from ivr.transferring import MOST
+from ivr.slots import MOST
 
 NOTE = "transfer_note"
 """What is kept for an agent, and is no contact."""

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 COMMAS = ",，、;；:："
 STOPS = "。.！!？?"
 ADDRESSEE = "addressee"
+MOST = 60
+"""The greatest quantity that can be said; whoever waits for longer hears this one."""
 
 
 class SlotError(ValueError):
@@ -80,7 +82,7 @@ KINDS: dict[str, tuple[str, ...]] = {
         for number in (*range(10), *(f"{n:02d}" for n in range(100)))
         for end in ("", ".end")
     ),
-    "count": tuple(f"count.{n}" for n in range(61)),
+    "count": tuple(f"count.{n}" for n in range(MOST + 1)),
     "letters": tuple(f"letter.{chr(n)}" for n in range(ord("a"), ord("z") + 1)),
     "time": (
         *(f"time.{part}" for part in ("night", "morning", "noon", "afternoon", "evening")),
@@ -128,8 +130,8 @@ def _groups(number: str) -> list[str]:
 
 
 def _count(value: str) -> list[str]:
-    if not re.fullmatch(r"[0-9]{1,2}", value) or int(value) > 60:
-        raise SlotError(f"'{value}' is not a whole number from 0 to 60")
+    if not re.fullmatch(r"[0-9]{1,2}", value) or int(value) > MOST:
+        raise SlotError(f"'{value}' is not a whole number from 0 to {MOST}")
     return [f"count.{int(value)}"]
 
 

@@ -37,9 +37,8 @@ from ivr.events import (
     Unstaffed,
     Voice,
 )
+from ivr.slots import MOST
 
-MOST = 60
-"""The greatest number that a prompt can say; whoever waits for longer hears this one."""
 ACCEPTED, LEAVE, TOO_LONG, NOBODY = "accepted", "leave", "too_long", "nobody"
 
 

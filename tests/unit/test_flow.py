@@ -14,8 +14,9 @@ from transitions import Machine, MachineError
 
 from ivr import files, guards, hotlines
 from ivr.files import BadFile, Map
-from ivr.flow import Flow, Line
+from ivr.flow import Flow, Line, Lookup
 from ivr.line_compiler import body, compile_line, from_body
+from ivr.slots import spell
 
 FLOW = """\
 flow: call
@@ -308,3 +309,10 @@ def test_a_stored_version_keeps_the_order_in_which_notes_are_written():
     turn = Turn(again, set())
     again.flows["call"].machine.events["yes_please"].trigger(Bare("asking"), turn)
     assert turn.written == [("z", "1"), ("a", "2")]
+
+
+@pytest.mark.parametrize(("expected", "minutes"), [(0.0, 1), (61.0, 2), (7200.0, 60)])
+def test_a_likely_wait_can_be_said_however_long_it_is(expected: float, minutes: int):
+    found = Lookup(expected, 3 * expected, (), {})
+    assert found.minutes == minutes
+    assert spell("count", str(found.minutes)) == [f"count.{minutes}"]
