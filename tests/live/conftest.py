@@ -42,7 +42,17 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "performs(scenario): looks at this scenario's live call")
 
 
-PEOPLE = ("people", "bridged", "ringing", "phone", "callbacks", "presence", "frozen", "told")
+PEOPLE = (
+    "people",
+    "bridged",
+    "ringing",
+    "phone",
+    "callbacks",
+    "presence",
+    "frozen",
+    "told",
+    "seats",
+)
 """Modules whose tests ring our own people."""
 
 

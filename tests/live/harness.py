@@ -215,8 +215,9 @@ class Stage:
             return log.read().decode("utf-8", "replace")
 
     def logged(self, event: str) -> list[dict[str, Any]]:
-        """The log's rows of this event."""
-        rows = (json.loads(row) for row in self.said().splitlines() if row.startswith("{"))
+        """The log's rows of this event, as far as they are whole."""
+        whole, _, _ = self.said().rpartition("\n")
+        rows = (json.loads(row) for row in whole.splitlines() if row.startswith("{"))
         return [row for row in rows if row.get("event") == event]
 
     def stop_service(self) -> None:

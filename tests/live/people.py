@@ -16,9 +16,10 @@ import asyncio
 import re
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
@@ -306,6 +307,36 @@ class Office:
         call.press(f"{agent}#")
         return call
 
+    async def dials(self, phone: Phone, number: str, within: float = 15.0) -> PhoneCall:
+        """This phone dials something, and listens until that is over."""
+        call = await phone.dial(number, self.stage.sip, phone.user)
+        await call.ended(within)
+        return call
+
+    async def heard(self, call: PhoneCall) -> list[str]:
+        """The prompts that were heard in a call."""
+        return names(await asyncio.to_thread(self.stage.ear.recognise, call.heard))
+
+    async def waits(self, caller: str) -> PhoneCall:
+        """A caller for whom nobody is free, and who agrees to wait in line."""
+        call = await self.wants(caller)
+        await self.watch.until(caller, "Say", "transfer.ask_wait")
+        await asyncio.sleep(1.0)
+        call.press("1")
+        await self.watch.until(caller, "JoinLine")
+        return call
+
+
+@asynccontextmanager
+async def at_work(directory: Path, *desks: str, **more: Any) -> AsyncIterator[Office]:
+    """An office whose agents are ready, and take every call half a second into the note; `more` is
+    as for `Office`."""
+    async with Office(directory, desks, **more) as own:
+        own.ready(*desks)
+        for desk in own.desks.values():
+            desk.plan = deque([takes(key=0.5)])
+        yield own
+
 
 # ---------------------------------------------------------------- what was heard
 
@@ -340,6 +371,15 @@ def talk(call: PhoneCall, pitch: int) -> list[tuple[float, float]]:
             else:
                 stretches.append((begin, begin + STEP))
     return [one for one in stretches if one[1] - one[0] >= 0.1]
+
+
+def silences(call: PhoneCall, pitch: int, since: float) -> list[tuple[float, float]]:
+    """The times in which this voice was not heard, from this moment on: begin and length. A busy
+    machine tears shorter ones into it."""
+    heard = [(since, since), *(one for one in talk(call, pitch) if one[1] > since)]
+    return [
+        (begin, later - begin) for (_, begin), (later, _) in pairwise(heard) if later - begin > 0.3
+    ]
 
 
 def torn(*calls: PhoneCall) -> bool:

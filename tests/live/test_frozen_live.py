@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from conversations import in_conversation, on_hold
-from people import AGENT, CALLER, Office, staffed, takes, talk, voice
-
-from ivr.phone_call import PhoneCall
+from people import AGENT, CALLER, at_work, silences, talk, voice
 
 pytestmark = [pytest.mark.live, pytest.mark.slow_live]
 
@@ -29,21 +25,10 @@ def caller(agent: str) -> str:
     return f"1380020{agent}1"
 
 
-def pauses(call: PhoneCall, pitch: int, since: float) -> list[tuple[float, float]]:
-    """The times in which this voice was not heard, from this moment on: begin and length."""
-    heard = [(since, since), *(one for one in talk(call, pitch) if one[1] > since)]
-    return [
-        (begin, later - begin) for (_, begin), (later, _) in pairwise(heard) if later - begin > 0.3
-    ]
-
-
 async def test_nobody_is_kept_in_silence_by_a_frozen_service(
     tmp_path: Path, figures: list[str]
 ) -> None:
-    async with Office(tmp_path, AGENTS, change=staffed) as own:
-        own.ready(*AGENTS)
-        for desk in own.desks.values():
-            desk.plan = deque([takes(key=0.5)])
+    async with at_work(tmp_path, *AGENTS) as own:
         both = await asyncio.gather(*(in_conversation(own, caller(one), one) for one in AGENTS))
         calls = dict(zip(AGENTS, both, strict=True))
         await asyncio.gather(
@@ -65,9 +50,9 @@ async def test_nobody_is_kept_in_silence_by_a_frozen_service(
                 call = calls[agent][side]
                 assert not call.ended_by
                 assert talk(call, pitch)[-1][1] > frozen + WATCHED - 1.0
-                found = pauses(call, pitch, frozen + 0.5)
+                found = silences(call, pitch, frozen + 0.5)
                 assert sum(length for _, length in found) <= longest
-        (_, silent), *_ = pauses(calls[KEYS_HOLD][0], AGENT, frozen + 0.5)
+        (_, silent), *_ = silences(calls[KEYS_HOLD][0], AGENT, frozen + 0.5)
         # who is on hold is let go, and so is the agent, whether they want the caller back or not
         ended = []
         for agent in (HOLDS, KEYS_BACK):

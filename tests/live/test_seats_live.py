@@ -7,25 +7,14 @@ from collections import deque
 from pathlib import Path
 
 import pytest
-from people import Office, names, picks_up
+from people import Office, picks_up
 
-from ivr.phone import Phone
 from ivr.phone_call import PhoneCall
 from ivr.roster import history
 
 pytestmark = pytest.mark.live
 
 PRIVATE = "13700001111"
-
-
-async def dials(own: Office, phone: Phone, number: str) -> PhoneCall:
-    call = await phone.dial(number, own.stage.sip, phone.user)
-    await call.ended(15)
-    return call
-
-
-async def heard(own: Office, call: PhoneCall) -> list[str]:
-    return names(await asyncio.to_thread(own.stage.ear.recognise, call.heard))
 
 
 async def test_a_seat_reaches_a_colleague_and_no_private_number(tmp_path: Path) -> None:
@@ -39,9 +28,9 @@ async def test_a_seat_reaches_a_colleague_and_no_private_number(tmp_path: Path) 
         phone = own.desks["801"].phone
         assert phone is not None
         for number in (PRIVATE, "*83", "5"):
-            refused = await dials(own, phone, number)
-            assert "agent.refused" in await heard(own, refused), number
-        colleague = await dials(own, phone, "802")
+            refused = await own.dials(phone, number)
+            assert "agent.refused" in await own.heard(refused), number
+        colleague = await own.dials(phone, "802")
         assert colleague.answered_at is not None
         assert len(own.desks["802"].rings) == 1
         reasons = [row["reason"] for row in history(own.stage.store) if "dial" in row["reason"]]
@@ -59,7 +48,6 @@ async def test_a_seat_rings_nobody_when_the_service_is_away(tmp_path: Path) -> N
         phone = own.desks["801"].phone
         assert phone is not None
         await asyncio.to_thread(own.stage.kill_service)
-        call = await phone.dial("802", own.stage.sip, phone.user)
-        await call.ended(15)
+        call = await own.dials(phone, "802")
         assert call.answered_at is None
         assert own.desks["802"].rings == []

@@ -8,15 +8,14 @@ import asyncio
 import os
 import signal
 import time
-from collections import deque
 from pathlib import Path
-from typing import Any
 
 import pytest
 from conversations import in_conversation
 from elsewhere import Elsewhere
 from faked import AmiClient
-from people import AGENT, Office, names, staffed, takes, talk
+from moments import eventually
+from people import AGENT, at_work, staffed, talk
 
 from ivr import tickets
 from ivr.actions import Keep
@@ -38,14 +37,6 @@ write =
 WHO, NEXT, LATE = "13800300001", "13800300002", "13800300003"
 
 
-async def until(what: str, found: Any, within: float) -> Any:
-    deadline = time.monotonic() + within
-    while not (one := found()):
-        assert time.monotonic() < deadline, what
-        await asyncio.sleep(0.02)
-    return one
-
-
 @pytest.mark.slow_live
 async def test_what_the_agent_heard_and_a_ticket_that_alerts_are_told_to_other_programs(
     tmp_path: Path, figures: list[str]
@@ -63,9 +54,7 @@ async def test_what_the_agent_heard_and_a_ticket_that_alerts_are_told_to_other_p
             file.write_text(text, "utf-8")
 
         environment = {"DESK_TOKEN": TOKEN}
-        async with Office(tmp_path, ("801",), change=change, environment=environment) as own:
-            own.ready("801")
-            own.desks["801"].plan = deque([takes(key=0.5)])
+        async with at_work(tmp_path, "801", change=change, environment=environment) as own:
             switch = own.stage.switch
             with (switch.directory / "etc/manager.conf").open("a") as file:
                 file.write(LISTENER)
@@ -80,8 +69,8 @@ async def test_what_the_agent_heard_and_a_ticket_that_alerts_are_told_to_other_p
             def told(name: str) -> list[dict[str, str]]:
                 return [one for one in ami.events if one.get("UserEvent") == name]
 
-            (event,) = await until("no SanshengNote", lambda: told("SanshengNote"), 5)
-            (post,) = await until("no post", lambda: list(desk.requests), 5)
+            (event,) = await eventually(lambda: told("SanshengNote"), 5, "SanshengNote")
+            (post,) = await eventually(lambda: list(desk.requests), 5, "a post")
             (note,) = desk.posted
             assert (event["Line"], event["Call"], event["Agent"]) == ("xjca", row.id, "801")
             assert (note["line"], note["call"], note["agent"]) == ("xjca", row.id, "801")
@@ -100,9 +89,9 @@ async def test_what_the_agent_heard_and_a_ticket_that_alerts_are_told_to_other_p
             (ticket,) = tickets.listed(own.stage.store)  # a transfer by itself is none
             tickets.grade(own.stage.store, ticket.id, "serious", "the test", now)
             graded = time.monotonic()
-            (event,) = await until("no SanshengTicket", lambda: told("SanshengTicket"), 40)
-            alert = await until(
-                "no post of the ticket", lambda: desk.requests[1:] and desk.requests[1], 20
+            (event,) = await eventually(lambda: told("SanshengTicket"), 40, "SanshengTicket")
+            alert = await eventually(
+                lambda: desk.requests[1:] and desk.requests[1], 20, "a post of the ticket"
             )
             assert event["Ticket"] == desk.posted[1]["ticket"] == ticket.id
             assert alert.token == f"Bearer {TOKEN}"
@@ -117,19 +106,13 @@ async def test_what_the_agent_heard_and_a_ticket_that_alerts_are_told_to_other_p
 async def test_a_service_that_is_told_to_stop_lets_those_who_talk_and_wait_end(
     tmp_path: Path, figures: list[str]
 ) -> None:
-    async with Office(tmp_path, ("817",), change=staffed) as own:
-        own.ready("817")
-        own.desks["817"].plan = deque([takes(key=0.5)])
+    async with at_work(tmp_path, "817") as own:
         first = await own.wants(WHO)
         await own.watch.until(WHO, "Bridge")
-        second = await own.wants(NEXT)
-        await own.watch.until(NEXT, "Say", "transfer.ask_wait")
-        await asyncio.sleep(1.0)
-        second.press("1")
-        await own.watch.until(NEXT, "JoinLine")
+        second = await own.waits(NEXT)
         os.kill(own.stage.pid, signal.SIGTERM)
         told = time.monotonic()
-        await until("it does not drain", lambda: own.stage.logged("draining"), 2)
+        await eventually(lambda: own.stage.logged("draining"), 2, "draining")
         late = await own.stage.dial(own.phone, "1001", LATE)
         await asyncio.sleep(4.0)
         assert talk(first, AGENT)[-1][1] > told + 3.5
@@ -138,8 +121,7 @@ async def test_a_service_that_is_told_to_stop_lets_those_who_talk_and_wait_end(
         await own.watch.until(NEXT, "Bridge")  # whoever waited is still put through
         await asyncio.sleep(1.5)
         assert talk(second, AGENT)[-1][1] - talk(second, AGENT)[0][0] > 0.8
-        heard = await asyncio.to_thread(own.stage.ear.recognise, late.heard)
-        assert names(heard)[0] == "maintenance.line"
+        assert (await own.heard(late))[0] == "maintenance.line"
         for call in (first, second, late):
             await call.hang_up()
         service = own.stage._service
