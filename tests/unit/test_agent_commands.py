@@ -11,23 +11,22 @@ import pytest
 from migrated import new
 from typed import Sansheng, on
 
-from ivr import hotlines, roster
+from ivr import roster
 from ivr.agents import Agents
-from ivr.staff import Staff, Transfer
-
-ROOT = Path(__file__).parents[2]
-STAFF = {name: line.staff for name, line in hotlines.load(ROOT).lines.items()}
+from ivr.hotlines import Hotlines
+from ivr.staff import Transfer
 
 
 class Desk(Sansheng):
     """A database with the shipped lines' agents, and the command on it."""
 
-    def __init__(self, path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def __init__(self, path: Path, capsys: pytest.CaptureFixture[str], lines: Hotlines) -> None:
         super().__init__(capsys, *on(path / "test.db"))
+        self.staff = {name: line.staff for name, line in lines.lines.items()}
         self.store = new(path / "test.db")
         self.agents = Agents(self.store, "one")
         self.now = datetime.now(UTC)
-        self.agents.sync(STAFF, self.ago(600))
+        self.agents.sync(self.staff, self.ago(600))
 
     def ago(self, seconds: float) -> datetime:
         return self.now - timedelta(seconds=seconds)
@@ -46,8 +45,8 @@ class Desk(Sansheng):
 
 
 @pytest.fixture
-def desk(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Desk:
-    return Desk(tmp_path, capsys)
+def desk(tmp_path: Path, capsys: pytest.CaptureFixture[str], lines: Hotlines) -> Desk:
+    return Desk(tmp_path, capsys, lines)
 
 
 def one(rows: list[dict[str, Any]], line: str, number: str) -> dict[str, Any]:
@@ -105,19 +104,16 @@ def test_who_is_not_there_is_told_in_a_sentence(
 
 
 def test_the_same_staff_number_of_two_people_asks_for_the_line(desk: Desk) -> None:
-    infodesk = {**STAFF, "ems": STAFF["xjca"], "xjca": STAFF["ems"]}
-    desk.agents.sync({**infodesk, "lakala": STAFF["infodesk"]}, desk.now)
+    ours = desk.staff
+    swapped = {"ems": ours["xjca"], "xjca": ours["ems"], "lakala": ours["infodesk"]}
+    desk.agents.sync({**ours, **swapped}, desk.now)
     assert roster.phone(desk.store, "801") == "801"
-    changed = {"xjca": STAFF["xjca"], "ems": _moved()}
-    desk.agents.sync(changed, desk.now)
+    other = replace(ours["xjca"].agents["801"], phone="desk-9")
+    moved = replace(ours["xjca"], agents={"801": other})
+    desk.agents.sync({"xjca": ours["xjca"], "ems": moved}, desk.now)
     with pytest.raises(roster.NoAgent, match="801 is somebody else on each of ems, xjca"):
         roster.phone(desk.store, "801")
     assert roster.phone(desk.store, "801", "ems") == "desk-9"
-
-
-def _moved() -> Staff:
-    agents = STAFF["xjca"].agents
-    return replace(STAFF["xjca"], agents={"801": replace(agents["801"], phone="desk-9")})
 
 
 def test_the_history_says_who_was_what_for_how_long_and_why(desk: Desk) -> None:
