@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ivr.moments import SECONDS
-from ivr.options import HERE, Json, Limit, LineOption, known_line, looking_back, moments
+from ivr.options import HERE, Json, Limit, LineOption, as_written, known_line, looking_back, moments
 from ivr.showing import Refused, out, show
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def line(line: LineOption = None, as_json: Json = False) -> None:
     from ivr import hotlines, roster
 
     known_line(line)
-    lines = hotlines.load(HERE.root).lines
+    lines = as_written(lambda: hotlines.load(HERE.root).lines) or {}
     staff = {name: one.staff for name, one in lines.items()}
     rows = roster.waiting(looking_back(), datetime.now(UTC), staff, line)
     brief = [

@@ -55,7 +55,7 @@ def maintenance(
 ) -> None:
     """Let new calls hear the maintenance apology, or take them again (维护)."""
     if state not in ("", "on", "off"):
-        raise Refused(f"'{state}' is neither on nor off")
+        raise Refused(f"'{state}' is neither on nor off: `sansheng maintenance on LINE`")
     known_line(line or None)
     request: dict[str, Any] = {"ask": "maintenance"}
     if state:

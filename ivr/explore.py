@@ -301,7 +301,7 @@ def reach(line: Line, offer: Event, flow: str, most: int = 20_000) -> tuple[Even
     NotReached."""
     wanted = {name.strip() for name in flow.split(">")}
     if not wanted <= set(line.flows):
-        raise NotReached(f"there is no flow '{flow}'")
+        raise NotReached(f"there is no flow '{flow}': choose from {', '.join(sorted(line.flows))}")
     start = Node(Call(last_id=FIRST_ID), Outside())
     world = replace(World(), polite=True)
     known = {key(start)}

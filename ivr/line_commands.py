@@ -16,7 +16,7 @@ import typer
 
 from ivr import place
 from ivr.options import HERE, Json, LineOption, known_line
-from ivr.showing import Refused, complain, out, show
+from ivr.showing import Refused, complain, out, show, unusable
 
 
 def lines(as_json: Json = False) -> None:
@@ -46,7 +46,9 @@ def install_sounds(
 
     try:
         report = masters.prepare(HERE.root, folder.absolute())
-    except (OSError, masters.BuildRuns, EngineMissing) as error:
+    except OSError as error:
+        raise Refused(f"nothing is written: {unusable(error)}") from error
+    except (masters.BuildRuns, EngineMissing) as error:
         raise Refused(str(error)) from error
     out.print(
         f"{len(report.made)} written, {report.kept} were there, {len(report.missing)} missing"
@@ -74,7 +76,9 @@ def dialplan(
             text = writer.features(plan.lines(lines))
         if into is not None:
             into.write_text(text, encoding="utf-8")
-    except (ValueError, OSError) as error:
+    except OSError as error:
+        raise Refused(f"nothing is written: {unusable(error)}") from error
+    except ValueError as error:
         raise Refused(str(error)) from error
     if lint:
         complain(complaints, "the dialplan is clean")

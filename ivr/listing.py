@@ -23,10 +23,10 @@ from sqlalchemy.exc import ArgumentError
 
 from ivr import hotlines, line_compiler, messages, replay
 from ivr.call import Call, step
-from ivr.codec import encode
+from ivr.codec import CodecError, encode
 from ivr.moments import SECONDS, Moments
 from ivr.prompts import Library
-from ivr.redact import mask, redacted
+from ivr.redact import mask, masked, redacted
 from ivr.store import Message, StorageFailed, Store
 
 Row = dict[str, Any]
@@ -44,8 +44,22 @@ MENDED = (
 )
 
 
+OTHER = "another version of this program may have written it"
+
+
 class NoCall(Exception):
-    """There is no call of this id."""
+    """There is no call of this id, or nothing of it that can be read."""
+
+
+FIXES = {
+    "file is not a database": MENDED,
+    "unable to open database file": (
+        "is it there, and may this user read and write it and its folder? if not, run the command "
+        "as the service's user"
+    ),
+    "readonly database": "to look back is to write, too: run the command as the service's user",
+}
+"""What SQLite says when a file cannot be used, and what to do."""
 
 
 class NoDatabase(StorageFailed):
@@ -116,12 +130,18 @@ def look_back(url: str) -> Store:
     if path is not None and not path.exists():
         raise NoDatabase(f"there is no database {path}: {MENDED}")
     store = Store(url)
-    with store.read() as connection:
-        ours = set(inspect(connection).get_table_names()) >= MADE
-    if not ours:
+    try:
+        with store.read() as connection:
+            ours = set(inspect(connection).get_table_names()) >= MADE
+        if not ours:
+            raise NoDatabase(f"{store} is no database of a service: {MENDED}")
+        store.upgrade()
+    except StorageFailed as error:
         store.close()
-        raise NoDatabase(f"{store} is no database of a service: {MENDED}")
-    store.upgrade()
+        for what, fix in FIXES.items():
+            if what in str(error):
+                raise StorageFailed(f"{error}: {fix}") from error
+        raise
     return store
 
 
@@ -153,7 +173,7 @@ def calls(store: Store, hotline: str | None, limit: int) -> list[Row]:
             "ended_at": _time(row.ended_at),
             "rung": row.rung_ms / 1000,
             "ended_by": row.ended_by,
-            "record": dict(row.record),
+            "record": {key: masked(value) for key, value in row.record.items()},
             "problem": row.problem,
             "version": row.version,
             "erased": row.id in gone,
@@ -199,7 +219,10 @@ def live_brief(rows: Sequence[Row]) -> list[Row]:
 
 def journal(store: Store, call: str) -> list[Row]:
     """Everything that happened in a call, masked. Raises NoCall, StorageFailed."""
-    entries = replay.entries(store, call)
+    try:
+        entries = replay.entries(store, call)
+    except CodecError as error:
+        raise NoCall(f"the journal of {call} cannot be read: {error}; {OTHER}") from error
     if not entries:
         raise NoCall(f"there is no journal of a call {call}: `sansheng calls` lists them")
     return [
@@ -264,15 +287,24 @@ def _message(row: Message) -> Row:
 
 
 def replayed(store: Store, call: str) -> replay.Replay:
-    """Feed a call's journal to the flow version it began with. Raises NoCall, StorageFailed."""
+    """Feed a call's journal to the flow version it began with. Raises NoCall, StorageFailed,
+    BadFile for a version that this program cannot use any more."""
     try:
         row = replay.call(store, call)
     except KeyError:
         raise NoCall(f"there is no call {call}: `sansheng calls` lists them") from None
-    entries = replay.entries(store, call)
+    try:
+        entries = replay.entries(store, call)
+        body = store.version(row.version or "")
+    except CodecError as error:
+        raise NoCall(f"{call} cannot be replayed: {error}; {OTHER}") from error
+    except KeyError:
+        raise NoCall(
+            f"{call} cannot be replayed: its flow version is not in the database"
+        ) from None
     if not entries:
         raise NoCall(f"the journal of {call} is empty: was it erased?")
-    line = line_compiler.from_body(store.version(row.version or ""))
+    line = line_compiler.from_body(body)
     return replay.replay(entries, Call(), lambda state, event: step(line, state, event))
 
 

@@ -14,12 +14,12 @@ from typing import Annotated, Any
 
 import typer
 
-from ivr.options import Json, LineOption, known_line, looking_back, moments, staff_number
+from ivr.options import MOST, Json, LineOption, known_line, looking_back, moments, staff_number
 from ivr.showing import Refused, show
 
 
 def offenders(
-    least: Annotated[int, typer.Option(min=1, help="With at least so many such calls.")] = 2,
+    least: Annotated[int, typer.Option(min=1, max=MOST, help="With so many such calls.")] = 2,
     line: LineOption = None,
     full: Annotated[bool, typer.Option("--full", help="Whole numbers; needs the two below.")] = (
         False

@@ -8,17 +8,21 @@ Rules this module keeps:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from ivr.showing import Refused, one_of
+from ivr.showing import Refused, err, one_of
 
 if TYPE_CHECKING:
     from ivr.moments import Moments
     from ivr.store import Store
+
+
+Found = TypeVar("Found")
 
 
 @dataclass(slots=True)
@@ -31,9 +35,12 @@ class Place:
 
 HERE = Place(Path(), "")
 
+MOST = 1_000_000
+"""Rows that a command may be asked for."""
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 LineOption = Annotated[str | None, typer.Option("--line", help="Only this line.")]
-Limit = Annotated[int, typer.Option(min=1, help="At most so many.")]
+Limit = Annotated[int, typer.Option(min=1, max=MOST, help="At most so many.")]
 By = Annotated[str, typer.Option("--by", help="Staff number of who does it.")]
 Words = Annotated[str, typer.Option("--text", help="What is to be remembered of it.")]
 
@@ -60,6 +67,23 @@ def moments() -> Moments:
     from ivr.moments import Moments
 
     return Moments(HERE.root)
+
+
+def as_written(read: Callable[[], Found]) -> Found | None:
+    """What lines' files say, for a list that is needed also while one of them is broken: that is
+    told, and the list is made without."""
+    from ivr.document import BadFile
+
+    try:
+        return read()
+    except BadFile as error:
+        err.print(
+            f"{error.problems[0]}; until then this list is made as if nothing were written in the "
+            "lines' files",
+            style="yellow",
+            markup=False,
+        )
+        return None
 
 
 def looking_back() -> Store:

@@ -124,7 +124,7 @@ def show_(promise: Id, as_json: Json = False) -> None:
 
 @app.command()
 def report(
-    days: Annotated[int, typer.Option(min=1, help="Promises made in so many days.")] = 30,
+    days: Annotated[int, typer.Option(min=1, max=36500, help="Made in so many days.")] = 30,
     line: LineOption = None,
     as_json: Json = False,
 ) -> None:

@@ -52,6 +52,11 @@ def one_of(value: str, known: Iterable[str], what: str) -> str:
     raise Refused(f"there is no {what} '{value}': {guess}choose one of {', '.join(names)}")
 
 
+def unusable(error: OSError) -> str:
+    """A file or folder that cannot be used, and why: `/nope/x: No such file or directory`."""
+    return f"{error.filename}: {error.strerror}" if error.filename else str(error)
+
+
 def count(number: int, noun: str) -> str:
     """`1 call`, `2 calls`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -185,10 +185,14 @@ class Store:
             if parsed.get_backend_name() not in ("sqlite", "postgresql"):
                 raise StorageFailed(f"only sqlite and postgresql are known: {parsed.drivername}")
             self.engine: Engine = create_engine(
-                parsed, pool_pre_ping=True, connect_args=limits(parsed)
+                parsed,
+                pool_pre_ping=True,
+                connect_args=limits(parsed),
+                hide_parameters=True,  # an error may be logged, and rows hold callers' numbers
             )
         except (ArgumentError, NoSuchModuleError) as error:
-            raise StorageFailed(f"this is no database address: {error}") from None
+            like = "write e.g. sqlite:////path or postgresql://user@host/name"
+            raise StorageFailed(f"this is no database address ({error}): {like}") from None
         except ValueError:  # a port that is no number; what it says may be part of a password
             raise StorageFailed("this is no database address: its port is no number") from None
         except ModuleNotFoundError as error:
@@ -229,7 +233,7 @@ class Store:
             with self.engine.connect() as connection:
                 yield connection
         except DBAPIError as error:
-            raise StorageFailed(f"{self}: {error.orig}") from error
+            raise StorageFailed(f"{self}: {' '.join(str(error.orig).split())}") from error
 
     def upgrade(self) -> None:
         """Make the tables, or bring them up to date. Safe from several processes at once.

@@ -24,6 +24,7 @@ from ivr.options import (
     Json,
     Limit,
     LineOption,
+    as_written,
     known_line,
     looking_back,
     moments,
@@ -91,7 +92,8 @@ def _list(
     from ivr.ticket_rules import Rules, parse
 
     known_line(line)
-    lines = {name: parse(at) for name, at in hotlines.documents(HERE.root)[1].items()}
+    written = as_written(lambda: hotlines.documents(HERE.root)[1]) or {}
+    lines = as_written(lambda: {name: parse(at) for name, at in written.items()}) or {}
     listed = states(state, work.STATES, work.OPEN)
     wanted = {"overdue"} if overdue else set()
     wanted |= {"due_soon"} if due_soon else set()
