@@ -123,7 +123,6 @@ class Channel:
         self.sessions: list[AgiSession] = []
         self.bridge: Bridged | None = None
         self.exten = number
-        self.linked = uniqueid
         self.on_dead: Callable[[], None] = lambda: None
         self.on_bridged: Callable[[], None] = lambda: None
         self.on_parted: Callable[[], None] = lambda: None

@@ -112,9 +112,9 @@ class Service:
 
     # -- listening
 
-    async def listen(self, host: str, port: int, *, shared: bool = False) -> int:
+    async def listen(self, host: str, port: int) -> int:
         """Listen for Asterisk; returns the port. Raises OSError if the port is taken."""
-        listener = self._bound or _listener(host, port, shared)
+        listener = self._bound or _listener(host, port)
         self._bound = None
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._on_loop_error)
@@ -123,10 +123,10 @@ class Service:
         )
         return int(listener.getsockname()[1])
 
-    def bind(self, host: str, port: int, *, shared: bool = False) -> None:
+    def bind(self, host: str, port: int) -> None:
         """Take the port without listening yet. Raises OSError, with a sentence, if
         it is taken."""
-        self._bound = _listener(host, port, shared)
+        self._bound = _listener(host, port)
 
     def _on_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
@@ -339,13 +339,11 @@ def _milliseconds(text: str) -> float:
     return int(text) / 1000 if text.isdigit() else 0.0
 
 
-def _listener(host: str, port: int, shared: bool) -> socket.socket:
+def _listener(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if shared:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind((host, port))
         listener.setblocking(False)
     except OSError as error:

@@ -127,7 +127,7 @@ def read_lines(root: Path) -> dict[str, Line]:
                     )
                 bases.add(base)
     for line in lines.values():
-        problems += _uncommon(root, line, lines.get(COMMON))
+        problems += _uncommon(line, lines.get(COMMON))
     if problems:
         raise BadFile(problems)
     return lines
@@ -136,7 +136,7 @@ def read_lines(root: Path) -> dict[str, Line]:
 # ---------------------------------------------------------------- reading a file
 
 
-def _uncommon(root: Path, line: Line, common: Line | None) -> list[Problem]:
+def _uncommon(line: Line, common: Line | None) -> list[Problem]:
     """What the slots of a line need and the common file does not have."""
     have = common.sentences if common else {}
     kinds = {
