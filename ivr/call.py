@@ -106,8 +106,9 @@ class _Step(OpenTurn):
 
     def freeze(self) -> Call:
         return Call(
-            frames=tuple(Frame(f.flow.name, f.state, f.memory) for f in self.frames),
-            slots=tuple(sorted(item for item in self.slots.items() if item[1]))
+            # lists: a generator takes longer, and every step comes by here
+            frames=tuple([Frame(f.flow.name, f.state, f.memory) for f in self.frames]),
+            slots=tuple(sorted([item for item in self.slots.items() if item[1]]))
             if self.written
             else self.before.slots,
             pending=self.pending,
