@@ -3,11 +3,12 @@ houses and agents are in a database of the `databases` plugin."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from at_work import BANK, SHOP, at
-from house import House
+from house import House, Ops
 from spooled import places
 from typed import Sansheng
 
@@ -36,6 +37,19 @@ def house(store: Store, tmp_path: Path) -> House:
 def small(sqlite_store: Store, tmp_path: Path) -> House:
     """On SQLite alone."""
     return House(sqlite_store, tmp_path)
+
+
+@pytest.fixture
+def ops(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Ops]:
+    """At a terminal of a hundred columns, where the service has told its environment."""
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("SANSHENG_RECORDINGS", str(tmp_path / "recordings"))
+    monkeypatch.setenv("SANSHENG_SPOOL", str(tmp_path / "spool"))
+    made = Ops(root, tmp_path, capsys)
+    yield made
+    made.house.store.close()
 
 
 @pytest.fixture

@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import pytest
+from migrated import new
 from sqlalchemy import Table, insert, select
+from typed import Sansheng, on
 
 from ivr import promises, retention_rules, tables, tickets
 from ivr.actions import Keep
@@ -209,3 +212,11 @@ def full(house: House) -> str:
     other = house.call("c2", 2)
     house.message(other, house.recording("c" * 32, "c2", 2))
     return message
+
+
+class Ops(Sansheng):
+    """The command line, over a house of its own."""
+
+    def __init__(self, root: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        super().__init__(capsys, "--root", root, *on(folder / "x.db"))
+        self.house = House(new(folder / "x.db"), folder)

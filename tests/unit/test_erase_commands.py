@@ -8,12 +8,10 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
-from house import CALLER, CONTACT, NOON, House
-from migrated import new
-from typed import Sansheng, on
+from house import CALLER, CONTACT, NOON, Ops
+from typed import Sansheng
 
 from ivr import erasing
 from ivr.store import erase_call
@@ -21,26 +19,6 @@ from ivr.store import erase_call
 REASON = "asked in writing, letter 12-4711"
 OLDER = "asked by 13655556666, in writing"
 """What a version that took any reason may have written."""
-
-
-class Ops(Sansheng):
-    """The command line, over a house of its own."""
-
-    def __init__(self, root: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        super().__init__(capsys, "--root", root, *on(folder / "x.db"))
-        self.house = House(new(folder / "x.db"), folder)
-
-
-@pytest.fixture
-def ops(
-    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Any:
-    monkeypatch.setenv("COLUMNS", "100")
-    monkeypatch.setenv("SANSHENG_RECORDINGS", str(tmp_path / "recordings"))
-    monkeypatch.setenv("SANSHENG_SPOOL", str(tmp_path / "spool"))
-    made = Ops(root, tmp_path, capsys)
-    yield made
-    made.house.store.close()
 
 
 def age() -> float:

@@ -8,9 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from house import CONTACT, NOON, House
-from migrated import new
-from typed import Sansheng, on
+from house import CONTACT, NOON, Ops
 
 from ivr.agents import Agents
 from ivr.moments import YEAR, Moments
@@ -19,24 +17,11 @@ from ivr.promises import listed
 AT = "2026-11-23T04:00:00+00:00"
 
 
-class Ops(Sansheng):
-    """The command line, over a house of its own."""
-
-    def __init__(self, root: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        super().__init__(capsys, "--root", root, *on(folder / "x.db"))
-        self.house = House(new(folder / "x.db"), folder)
-
-
 @pytest.fixture
-def ops(
-    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Ops]:
+def ops(ops: Ops, monkeypatch: pytest.MonkeyPatch) -> Ops:
+    """On a screen that has room for every column."""
     monkeypatch.setenv("COLUMNS", "160")
-    monkeypatch.setenv("SANSHENG_RECORDINGS", str(tmp_path / "recordings"))
-    monkeypatch.setenv("SANSHENG_SPOOL", str(tmp_path / "spool"))
-    made = Ops(root, tmp_path, capsys)
-    yield made
-    made.house.store.close()
+    return ops
 
 
 @pytest.fixture
