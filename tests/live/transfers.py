@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from people import (
     AGENT,
@@ -76,8 +76,10 @@ class Done:
 @dataclass
 class Case:
     """One transfer. `agents` are those who may be rung, and what each does; `wanted`: the first of
-    them is asked for by number. `plays` is what the caller does once put through, and returns
-    when the event of interest happened; `effect` says when its effect was there."""
+    them is asked for by number. `plays` is what the caller does once put through, and returns when
+    the event of interest happened; `effect` says which effect of which event is timed, `when` how
+    long it took. `state` is what all these agents are in afterwards, `hears` what the caller hears
+    in any case."""
 
     title: str
     agents: Mapping[str, Does]
@@ -85,7 +87,7 @@ class Case:
     effect: str
     when: Callable[[Done, float | None, Office], float]
     wanted: bool = True
-    state: Mapping[str, str] = field(default_factory=dict)
+    state: str = "ready"
     hears: tuple[str, ...] = ("transfer.direct", "transfer.begin")
     slow: bool = False
 
@@ -221,6 +223,9 @@ def told_off(done: Done, office: Office) -> float:
     raise NeverHeard("briefing.no_key")
 
 
+LEFT = ("transfer.direct", "transfer.begin", "transfer.left")
+"""What a caller hears who leaves contact after a while."""
+
 CASES: Mapping[str, Case] = {
     "accepted": Case(
         "the agent accepts, and hangs up after the talk",
@@ -229,7 +234,6 @@ CASES: Mapping[str, Case] = {
         "the agent's 1 → the agent's voice",
         talking,
         hears=("transfer.direct", "transfer.begin", "closing.anything_else"),
-        state={"801": "ready"},
     ),
     "refused": Case(
         "the first agent refuses, the next one accepts",
@@ -239,7 +243,6 @@ CASES: Mapping[str, Case] = {
         next_phone,
         wanted=False,
         hears=("transfer.begin", "transfer.next", "closing.anything_else"),
-        state={"817": "ready", "818": "ready"},
     ),
     "busy": Case(
         "the phone is busy",
@@ -247,8 +250,7 @@ CASES: Mapping[str, Case] = {
         gives_up_after_the_first,
         "the phone says no → the caller's call knows",
         known(phone_over),
-        hears=("transfer.direct", "transfer.begin", "transfer.left"),
-        state={"802": "ready"},
+        hears=LEFT,
     ),
     "declined": Case(
         "the call is declined on the phone",
@@ -256,8 +258,7 @@ CASES: Mapping[str, Case] = {
         gives_up_after_the_first,
         "the phone says no → the caller's call knows",
         known(phone_over),
-        hears=("transfer.direct", "transfer.begin", "transfer.left"),
-        state={"803": "ready"},
+        hears=LEFT,
     ),
     "unreachable": Case(
         "the phone cannot be reached",
@@ -266,7 +267,7 @@ CASES: Mapping[str, Case] = {
         "wished for → the caller's call knows",
         known(wished),
         hears=("transfer.direct", "transfer.begin", "transfer.nobody"),
-        state={UNPLUGGED: "unreachable"},
+        state="unreachable",
     ),
     "no_answer": Case(
         "nobody answers (rung for 8 s)",
@@ -274,8 +275,7 @@ CASES: Mapping[str, Case] = {
         gives_up_after_the_first,
         "the ringing ends → the caller's call knows",
         known(phone_over),
-        hears=("transfer.direct", "transfer.begin", "transfer.left"),
-        state={"805": "ready"},
+        hears=LEFT,
     ),
     "no_key": Case(
         "the agent hears the note three times and presses nothing",
@@ -284,7 +284,6 @@ CASES: Mapping[str, Case] = {
         "the agent is told → the caller's call knows",
         known(told_off),
         hears=("transfer.begin", "transfer.next", "transfer.left"),
-        state={"806": "ready"},
         slow=True,
     ),
     "dropped": Case(
@@ -293,8 +292,7 @@ CASES: Mapping[str, Case] = {
         gives_up_after_the_first,
         "the agent hangs up → the caller's call knows",
         known(phone_over),
-        hears=("transfer.direct", "transfer.begin", "transfer.left"),
-        state={"807": "ready"},
+        hears=LEFT,
     ),
     "dropped_in_the_note": Case(
         "the agent hangs up while hearing the note",
@@ -303,7 +301,6 @@ CASES: Mapping[str, Case] = {
         "the agent hangs up → the caller is told",
         heard_by_the_caller("transfer.next"),
         hears=("transfer.begin", "transfer.next", "transfer.left"),
-        state={"808": "ready"},
     ),
     "left_ringing": Case(
         "the caller hangs up while the phone rings",
@@ -312,7 +309,6 @@ CASES: Mapping[str, Case] = {
         "the caller hangs up → the ringing ends",
         hung_up_on_the_agent,
         hears=("transfer.direct",),
-        state={"809": "ready"},
     ),
     "left_in_the_note": Case(
         "the caller hangs up while the agent hears the note",
@@ -321,7 +317,6 @@ CASES: Mapping[str, Case] = {
         "the caller hangs up → the agent is hung up",
         hung_up_on_the_agent,
         hears=("transfer.direct",),
-        state={"810": "ready"},
     ),
     "left_accepted": Case(
         "the caller hangs up when the agent has accepted, before they talk",
@@ -330,7 +325,6 @@ CASES: Mapping[str, Case] = {
         "the caller hangs up → the agent is hung up",
         hung_up_on_the_agent,
         hears=("transfer.direct",),
-        state={"811": "ready"},
     ),
     "left_bridged": Case(
         "the caller hangs up in the conversation",
@@ -338,7 +332,6 @@ CASES: Mapping[str, Case] = {
         leaves("Bridge", 2.0),
         "the caller hangs up → the agent is hung up",
         hung_up_on_the_agent,
-        state={"812": "ready"},
     ),
     "takes_nine": Case(
         "the caller takes 9 to leave contact while the phone rings",
@@ -346,7 +339,6 @@ CASES: Mapping[str, Case] = {
         takes_nine,
         "the caller's 9 → the ringing ends",
         hung_up_on_the_agent,
-        hears=("transfer.direct", "transfer.begin", "transfer.left"),
-        state={"813": "ready"},
+        hears=LEFT,
     ),
 }
