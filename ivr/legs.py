@@ -7,9 +7,8 @@ Rules this module keeps:
   before it even exists.
 - What becomes of a leg is told once: it accepts, or it fails for one reason. An agent who has
   accepted and then hangs up is told as gone. A leg that was cancelled tells nothing more.
-- Reasons are Asterisk's own, as measured: busy (17), declined (21), not answered (19, after it
-  rang), unreachable (no channel at all, or it never rang), dropped (picked up, and gone without a
-  word). The two events that tell of it come in any order.
+- Reasons are Asterisk's own (`ivr.ringing`): busy, refused, no_answer, unreachable; and dropped:
+  picked up, and gone without a word.
 - A leg that nothing is heard of (the manager is lost) fails by itself. One that is to end is hung
   up until Asterisk knows of it no more, also when the manager is away meanwhile: a leg whose end
   was missed is not kept for ever, and none is forgotten while it may still ring.
@@ -30,7 +29,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from ivr import dialplan, journal, staff, store
+from ivr import dialplan, journal, ringing, staff, store
 from ivr.actions import RingAgent
 from ivr.agi import Session
 from ivr.clock import Timer
@@ -53,8 +52,6 @@ CONTEXT = "sansheng-agent"
 """Where the dialplan takes a phone that was picked up."""
 ACCEPTED = "accepted"
 """The verdict that the flow of a leg notes when the agent takes the call; else refused, no_key."""
-SETTLE = 0.2
-"""How long the word of a channel's end may come after the word that the ringing has failed."""
 SILENT = 5.0
 """How much longer than it may ring nothing is heard of a leg before it has failed."""
 AGAIN, TRIES = 0.1, 50
@@ -67,9 +64,6 @@ HELD = 30.0
 """How long an agent is nobody else's, at most, whose phone may still ring."""
 CAUSES: Mapping[str, str] = {"17": "busy", "21": "refused", "3": "unreachable", "20": "unreachable"}
 """Why a phone was not picked up, by Asterisk's cause."""
-NO_ANSWER = frozenset({"18", "19"})
-WATCHED = frozenset({"Hangup", "OriginateResponse", "DialBegin", "DialState", "DialEnd"})
-"""What Asterisk tells of phones that are rung."""
 
 log = structlog.get_logger("legs")
 
@@ -114,7 +108,7 @@ class Legs:
     def wants(self, name: str, channel: str) -> bool:
         """Whether an event of this name, about this channel, may be about a leg. Called in a
         thread of the manager's."""
-        if name not in WATCHED:
+        if name not in ringing.WATCHED:
             return False
         return (
             not channel or channel in self._dialled or channel.rpartition("-")[0] in self._dialled
@@ -196,21 +190,19 @@ class Legs:
 
     def event(self, event: Mapping[str, str]) -> None:
         """Something that Asterisk says of a phone."""
-        leg = self._by_id.get(event.get("DestUniqueid") or event.get("Uniqueid", ""))
+        leg = self._by_id.get(ringing.channel(event))
         if leg is None:
             return
-        match event.get("Event"):
-            case "DialState" if event.get("DialStatus") == "RINGING":
+        match ringing.news(event):
+            case ringing.RINGS:
                 leg.rang = True
-            case "DialEnd" if event.get("DialStatus") == "ANSWER":
+            case ringing.ANSWERED:
                 leg.answered = True
-            case "OriginateResponse" if event.get("Response") == "Success":
-                leg.answered = True
-            case "OriginateResponse":
-                # the channel's own end says more, if there was one; it may come a moment later
-                reason = "no_answer" if leg.rang else "unreachable"
-                self._service.clock.call_later(SETTLE, lambda: self._not_answered(leg, reason))
-            case "Hangup":
+            case ringing.IN_VAIN:
+                reason = ringing.unanswered(leg.rang)
+                vain = partial(self._not_answered, leg, reason)
+                self._service.clock.call_later(ringing.SETTLE, vain)
+            case ringing.OVER:
                 self._hung_up(leg, event.get("Cause", ""))
 
     def _not_answered(self, leg: Leg, reason: str) -> None:
@@ -227,10 +219,8 @@ class Legs:
             return  # what was decided in it is told at its end, which is now
         elif leg.answered:
             self._fail(leg, "dropped")
-        elif cause in NO_ANSWER:
-            self._fail(leg, "no_answer" if leg.rang else "unreachable")
         else:
-            self._fail(leg, CAUSES.get(cause, "failed"))
+            self._fail(leg, ringing.reason(cause, leg.rang, CAUSES))
         self._gone(leg)
 
     # -- the agent hears the note

@@ -6,9 +6,8 @@ Rules this module keeps:
   after a crash, and can be hung up whether it rings or talks.
 - Only a checked number and the names in the line's own file become part of a dial string; the
   number that is shown is the line's own (LAW-1).
-- Reasons are Asterisk's own, as measured: busy (17), declined (21), not answered (18, 19, after it
-  rang), unreachable (no channel at all, or it never rang). A manager that is lost leaves the call
-  unsure: then nothing is told but that.
+- Reasons are Asterisk's own (`ivr.ringing`): busy, refused, no_answer, unreachable. A manager that
+  is lost leaves the call unsure: then nothing is told but that.
 - Lengths are in seconds.
 """
 
@@ -16,10 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
 
+from ivr import ringing
 from ivr.clock import Timer
 from ivr.directory import refusal
 from ivr.manager import ManagerDown, ManagerRefused
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
 CONTEXT = "sansheng-callback"
 """Where the dialplan takes a person who has picked up."""
-SETTLE = 0.2
-"""How long the word of a channel's end may come after the word that the ringing has failed."""
 SILENT = 10.0
 """How much longer than it may ring nothing is heard of a call before it is unsure."""
 CAUSES: Mapping[str, str] = {
@@ -41,7 +40,6 @@ CAUSES: Mapping[str, str] = {
 }
 UNSURE = "unsure"
 """Nobody can say what became of it, as the manager is not there."""
-WATCHED = frozenset({"Hangup", "OriginateResponse", "DialState", "DialEnd"})
 
 log = structlog.get_logger("callbacks")
 
@@ -69,7 +67,7 @@ class Dialler:
     def wants(self, name: str, channel: str) -> bool:
         """Whether an event of this name, about this channel, may be about a call out. Called in a
         thread of the manager's."""
-        if name not in WATCHED or not self._out:
+        if name not in ringing.WATCHED or not self._out:
             return False
         return not channel or any(channel.startswith(known) for known in self._names)
 
@@ -121,21 +119,18 @@ class Dialler:
 
     def event(self, event: Mapping[str, str]) -> None:
         """Something that Asterisk says of a call out."""
-        out = self._out.get(event.get("DestUniqueid") or event.get("Uniqueid", ""))
+        out = self._out.get(ringing.channel(event))
         if out is None:
             return
-        match event.get("Event"):
-            case "DialState" if event.get("DialStatus") == "RINGING":
+        match ringing.news(event):
+            case ringing.RINGS:
                 out.rang = True
-            case "DialEnd" if event.get("DialStatus") == "ANSWER":
+            case ringing.ANSWERED:
                 self._answered(out)
-            case "OriginateResponse" if event.get("Response") == "Success":
-                self._answered(out)
-            case "OriginateResponse":
-                # the channel's own end says more, if there was one; it may come a moment later
-                reason = "no_answer" if out.rang else "unreachable"
-                self._service.clock.call_later(SETTLE, lambda: self._end(out, reason))
-            case "Hangup":
+            case ringing.IN_VAIN:
+                vain = partial(self._end, out, ringing.unanswered(out.rang))
+                self._service.clock.call_later(ringing.SETTLE, vain)
+            case ringing.OVER:
                 self._hung_up(out, event.get("Cause", ""))
 
     def picked_up(self, channel_id: str) -> None:
@@ -151,10 +146,8 @@ class Dialler:
     def _hung_up(self, out: Outgoing, cause: str) -> None:
         if out.answered:
             self._end(out, "")
-        elif cause in ("18", "19"):
-            self._end(out, "no_answer" if out.rang else "unreachable")
         else:
-            self._end(out, CAUSES.get(cause, "failed"))
+            self._end(out, ringing.reason(cause, out.rang, CAUSES))
 
     def _end(self, out: Outgoing, reason: str) -> None:
         if out.deadline is not None:
