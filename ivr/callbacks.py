@@ -68,7 +68,7 @@ class Callbacks:
     ) -> None:
         self._service, self._store, self._switchboard = service, database, switchboard
         self._clock, self._carrier, self._failing = service.clock, carrier, failing
-        self.caller = Caller(service, database, switchboard, carrier, self.lines)
+        self.caller = Caller(service, database, switchboard, carrier, self._open)
         self.dialler = self.caller.dialler
         self.owner = switchboard.agents.owner
 
@@ -84,6 +84,7 @@ class Callbacks:
         service.on_phones = event
         service.caller_of = lambda uniqueid: self._call_of(caller_of(uniqueid))
         service.other_scripts = {**service.other_scripts, "callback": self.caller.reached}
+        service.pending = lambda: len(self.caller.tasks)
         self._switchboard.callbacks = self.lines
         self._switchboard.on_callback = self.caller.claimed
 
@@ -113,9 +114,13 @@ class Callbacks:
             await self._clock.sleep(LOOK)
 
     def lines(self) -> tuple[str, ...]:
-        """The lines that may call people back at this moment."""
+        """The lines for which an attempt may begin at this moment."""
+        return () if self._service.draining else self._open()
+
+    def _open(self) -> tuple[str, ...]:
+        """The lines that may call people at this moment."""
         service, now = self._service, self._clock.utc()
-        if service.draining or not service.bells:
+        if not service.bells:
             return ()
         return tuple(
             name

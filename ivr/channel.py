@@ -332,6 +332,10 @@ class Channel(Door):
         await self._session.command("SET VARIABLE", "TALK_DETECT(remove)", "")
         self.hearing.forget()
         await self._session.command("SET VARIABLE", "SANSHENG_STAGE", "bridged")
+        if self._around.own:
+            # not sooner: only a code in a conversation opens another session on this channel, and
+            # most calls have none; here it costs one command for each that does
+            await self._session.command("SET VARIABLE", dialplan.OWN, self._around.own)
         await self._grace(dialplan.TALK)
         began = self._clock.now()
         # `x`: an agent whose caller has left is hung up

@@ -7,15 +7,19 @@ Rules this module keeps:
 - `watch` streams what happens in calls as it happens, callers' numbers whole, so that a watcher
   can tell calls apart; whoever shows them to people masks them. `live` masks them here.
 - Nothing here changes a call but by an event, like any other.
+- Workers of one service that run side by side (one that drains and the next, or more) have a
+  socket each, `…`, `….2`, and so on. Whoever asks asks them all, and hears one answer.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import json
 import os
-from collections.abc import AsyncIterator, Iterator
+import socket
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +64,13 @@ WAITING_FOR = {
 """What a call waits for, by what is being done."""
 QUEUE = 1000
 """Lines that a slow watcher may be behind before it is dropped."""
+WORKERS = 8
+"""Workers of one service that may run side by side, those that drain included."""
+ANSWER = 10.0
+"""Seconds after which a worker that does not answer is left out; files are read as long as it
+takes."""
+JOINS = 1.0
+"""Seconds between two looks at whether another worker is there to be watched."""
 
 
 def path(root: Path) -> Path:
@@ -67,26 +78,35 @@ def path(root: Path) -> Path:
     return Path(os.environ.get("SANSHENG_CONTROL") or root / "var/control.sock")
 
 
-class Control:
-    """The service's side."""
+def doors(at: Path) -> list[Path]:
+    """Where the sockets of workers may be; whoever is alone has the first."""
+    return [at, *(at.with_name(f"{at.name}.{number}") for number in range(2, WORKERS + 1))]
 
-    def __init__(self, service: Service, at: Path) -> None:
+
+class Control:
+    """The service's side. `serves` says which service this is a worker of."""
+
+    def __init__(self, service: Service, at: Path, serves: str = "") -> None:
         self._service = service
         self._at = at
+        self._serves = serves
         self._server: asyncio.Server | None = None
         self._watchers: set[asyncio.Queue[str | None]] = set()
         self.reloading: Reloading | None = None
         """What reads the lines again, once there is a service that can."""
 
     async def listen(self) -> None:
-        """Open the socket; one left by a service that died is replaced."""
+        """Open the socket, the first that no other worker has; one left by a worker that died is
+        replaced. Raises OSError if there are too many."""
         self._at.parent.mkdir(parents=True, exist_ok=True)
-        self._at.unlink(missing_ok=True)
-        before = os.umask(0o177)
-        try:
-            self._server = await asyncio.start_unix_server(self._serve, str(self._at))
-        finally:
-            os.umask(before)
+        with _alone(self._at.parent):
+            self._at = _free(self._at)
+            self._at.unlink(missing_ok=True)
+            before = os.umask(0o177)
+            try:
+                self._server = await asyncio.start_unix_server(self._serve, str(self._at))
+            finally:
+                os.umask(before)
 
     async def close(self) -> None:
         """Close and remove the socket; those who watch are let go."""
@@ -162,8 +182,12 @@ class Control:
                 yield json.dumps({"maintenance": self._maintain(request)})
             case "reload" | "files" if self.reloading is not None:
                 yield json.dumps(self._files(self.reloading), ensure_ascii=False)
+            case "about":
+                about = {"serves": self._serves, "draining": self._service.draining}
+                closed = sorted(self._service.maintenance)
+                yield json.dumps({**about, "maintenance": closed})
             case _:
-                asked = "live, hangup, maintenance, reload, files or watch"
+                asked = "live, hangup, maintenance, reload, files, about or watch"
                 yield json.dumps({"error": f"ask {asked}"})
 
     def live(self, one: Driver) -> dict[str, Any]:
@@ -234,16 +258,135 @@ class NoService(Exception):
 
 
 async def ask(at: Path, request: dict[str, Any]) -> AsyncIterator[Any]:
-    """Ask the service; its answers one by one. Raises NoService."""
+    """Ask the service: what its workers say, together. Of `watch`, everything that any of them
+    says until the last has gone, also those that come later. Raises NoService."""
+    if request.get("ask") == "watch":
+        async for row in _watched(at):
+            yield row
+        return
+    found = await answers(at, request)
+    if found is None:
+        raise _nobody(at)
+    if found:
+        yield _together(found)
+
+
+async def answers(at: Path, request: dict[str, Any]) -> list[Any] | None:
+    """What each worker that runs answers; None if there is none."""
+    asked = await asyncio.gather(*(_asked(door, request) for door in doors(at)))
+    if all(found is None for found in asked):
+        return None
+    return [answer for found in asked for answer in found or ()]
+
+
+def _together(found: Sequence[Any]) -> Any:
+    match found[0]:
+        case list():
+            return [row for answer in found for row in answer]
+        case {"ended": int()}:
+            return {"ended": sum(answer["ended"] for answer in found)}
+        case {"maintenance": list()} as one if len(one) == 1:
+            closed = {line for answer in found for line in answer["maintenance"]}
+            return {"maintenance": sorted(closed)}
+        case {"problems": list()}:
+            return max(found, key=lambda answer: len(answer["problems"]))
+        case first:
+            return first
+
+
+async def _asked(door: Path, request: dict[str, Any]) -> list[Any] | None:
+    """What one worker answers: one thing, or nothing in time; None if there is none."""
+    opened = await _opened(door, request)
+    if opened is None:
+        return None
+    reader, writer = opened
     try:
-        reader, writer = await asyncio.open_unix_connection(str(at), limit=1 << 20)
-    except OSError as error:
-        what = f"no service answers at {at}: start a line with `make run`"
-        raise NoService(f"{what}, or `sansheng serve` beside your own Asterisk") from error
-    try:
-        writer.write((json.dumps(request) + "\n").encode())
-        await writer.drain()
-        while line := await reader.readline():
-            yield json.loads(line)
+        within = None if request.get("ask") == "reload" else ANSWER
+        line = await asyncio.wait_for(reader.readline(), within)
+        return [json.loads(line)] if line else []
+    except (TimeoutError, ConnectionError):
+        return []
     finally:
         writer.close()
+
+
+async def _opened(
+    door: Path, request: dict[str, Any]
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+    try:
+        reader, writer = await asyncio.open_unix_connection(str(door), limit=1 << 20)
+    except OSError:
+        return None
+    writer.write((json.dumps(request) + "\n").encode())
+    return reader, writer
+
+
+async def _watched(at: Path) -> AsyncIterator[Any]:
+    rows: asyncio.Queue[Any] = asyncio.Queue()
+    following: dict[Path, asyncio.Task[None]] = {}
+
+    async def follow(
+        door: Path, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        try:
+            with contextlib.suppress(ConnectionError, ValueError):
+                while line := await reader.readline():
+                    rows.put_nowait(json.loads(line))
+        finally:
+            writer.close()
+            del following[door]
+            rows.put_nowait(None)
+
+    async def join() -> None:
+        for door in doors(at):
+            if door not in following and (found := await _opened(door, {"ask": "watch"})):
+                following[door] = asyncio.create_task(follow(door, *found))
+
+    async def join_later() -> None:
+        while True:
+            await asyncio.sleep(JOINS)
+            await join()
+
+    await join()
+    if not following:
+        raise _nobody(at)
+    joining = asyncio.create_task(join_later())
+    try:
+        while following or not rows.empty():
+            if (row := await rows.get()) is not None:
+                yield row
+    finally:
+        tasks = [joining, *following.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _nobody(at: Path) -> NoService:
+    what = f"no service answers at {at}: start a line with `make run`"
+    return NoService(f"{what}, or `sansheng serve` beside your own Asterisk")
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """No other worker opens its socket in this folder meanwhile."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _free(at: Path) -> Path:
+    """The first door that no worker has. Raises OSError if there is none."""
+    for door in doors(at):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.setblocking(False)  # one that is busy is there, too
+            try:
+                probe.connect(str(door))
+            except BlockingIOError:
+                continue
+            except OSError:
+                return door
+    raise OSError(f"{WORKERS} services run here already (their sockets: {at}…)")

@@ -39,6 +39,8 @@ CALLBACK = 150
 """The same, where the caller's side is yet to be rung."""
 TALK = 7200
 """Seconds that a conversation may last; Asterisk ends it after that, should nobody else."""
+OWN = "SANSHENG_AGI"
+"""The channel variable that says where the worker listens that has this call, HOST:PORT."""
 BACK = "back"
 """The feature that ends a hold. The caller's channel waits for it, so it runs on the agent's."""
 

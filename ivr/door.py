@@ -73,6 +73,10 @@ class Surroundings(Protocol):
     def features(self) -> str:
         """What an agent may press in a conversation, as Asterisk is told it."""
 
+    @property
+    def own(self) -> str:
+        """Where later sessions of this call come to us, HOST:PORT; "" if wherever all come."""
+
     def parts(self, prompt: str, slots: dict[str, str]) -> Sequence[Part]: ...
     def rung(self) -> float: ...
     def next_timer(self) -> float: ...

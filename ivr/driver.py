@@ -312,6 +312,11 @@ class Driver:
         """What an agent may press in a conversation of this line, as Asterisk is told it."""
         return dialplan.allowed(self.line.name, self.line.staff.features)
 
+    @property
+    def own(self) -> str:
+        """Where later sessions of this call come to us."""
+        return self._house.own
+
     def rung(self) -> float:
         """How long the caller has heard it ringing, in seconds."""
         return self.elapsed

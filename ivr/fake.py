@@ -20,7 +20,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from ivr import fake_sound
+from ivr import dialplan, fake_sound
 from ivr.clock import Clock, VirtualClock
 from ivr.fake_agi import AgiSession
 from ivr.fake_ami import Account, AmiServer, AmiSession, Watched
@@ -29,6 +29,7 @@ from ivr.fake_channel import Channel
 from ivr.fake_ears import Heard, Part, Script
 from ivr.fake_originate import DIALPLAN, Answered, Dialling, Order
 from ivr.fake_phones import FakePhone
+from ivr.settings import address
 
 EXIT_ON_HANGUP = {"AGIEXITONHANGUP": "yes"}
 """What the dialplan sets before it rings the service."""
@@ -40,7 +41,8 @@ CLOSING = 4
 class FakeAsterisk:
     """An Asterisk that can be made and thrown away in a millisecond.
 
-    `agi` is where the service listens. `seconds` tells how long a sound file is, by the path as
+    `agi` is where the service listens; later sessions of a call go to the worker that has it, if
+    its channel says where that listens. `seconds` tells how long a sound file is, by the path as
     Asterisk is asked to play it; None: there is no such file. `spool` is where recordings go;
     None: none are written. `done` is the variable by which a script says that all is well.
     `phones` can be rung (PJSIP/name) into the `contexts`; `features` are the codes of a
@@ -323,8 +325,10 @@ class FakeAsterisk:
         arguments: Sequence[str],
         then: Callable[[str], None],
     ) -> None:
-        host, port = self.agi
-        request = f"agi://{host}:{port}/{path}"
+        # later sessions of a call go where its worker listens, as in the dialplan
+        own = channel.variables.get(dialplan.OWN, "")
+        host, port = address(own) if own else self.agi
+        request = f"agi://{own or f'{host}:{port}'}/{path}"
 
         def session() -> AgiSession:
             made = AgiSession(self, channel, request, arguments, then)

@@ -123,6 +123,7 @@ class House(Protocol):
     sounds: Path
     spool: Path
     threshold: int
+    own: str
     on_entry: Callable[[Driver, Event | actions.Action], None] | None
 
     @property

@@ -148,7 +148,11 @@ class Legs:
             "Timeout": str(round(leg.wish.seconds * 1000)),
             "Async": "true",
             "CallerID": f'"{display}" <{caller}>',
-            "Variable": [f"SANSHENG_LEG={leg.name}", f"SANSHENG_WAIT={leg.wait}"],
+            "Variable": [
+                f"SANSHENG_LEG={leg.name}",
+                f"SANSHENG_WAIT={leg.wait}",
+                f"{dialplan.OWN}={self._service.own}",
+            ],
         }
         bell, asked = self._service.bell, False
         try:

@@ -22,6 +22,7 @@ import structlog
 
 from ivr import ringing
 from ivr.clock import Timer
+from ivr.dialplan import OWN
 from ivr.directory import refusal
 from ivr.manager import ManagerDown, ManagerRefused
 from ivr.staff import PHONE
@@ -103,7 +104,10 @@ class Dialler:
             "Timeout": str(round(seconds * 1000)),
             "Async": "true",
             "CallerID": f"<{shows}>",
-            "Variable": [f"{name}={value}" for name, value in variables.items()],
+            "Variable": [
+                *(f"{name}={value}" for name, value in variables.items()),
+                f"{OWN}={self._service.own}",
+            ],
         }
         bell = self._service.bell
         try:

@@ -20,8 +20,8 @@ from typing import Any
 
 from ivr import control
 
-SOCKET_PATH = 107
-"""Longest path of a unix socket, in bytes."""
+SOCKET_PATH = 105
+"""Longest path of a unix socket, in bytes, less what the sockets of more workers add."""
 
 
 @dataclass(frozen=True, slots=True)

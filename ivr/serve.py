@@ -4,8 +4,11 @@ Rules this module keeps:
 
 - What is missing is said before the first call: a bad file, a database that does not answer, a
   port in use. Without a manager the service still works by keys, and says so.
-- SIGTERM lets the calls that are up end; a second one ends them at once. SIGHUP reads flows,
-  hotlines and texts again, beside the calls that are up (`ivr.reloading`).
+- SIGTERM lets the calls that are up end, while another worker takes new ones; a second one ends
+  them at once. SIGHUP reads flows, hotlines and texts again, beside the calls that are up
+  (`ivr.reloading`).
+- Workers may run side by side: what another's calls need (recordings lent to Asterisk, prompts)
+  is left alone, and a line that is under maintenance is so for a worker that comes later, too.
 - A manager that is lost, and one that is back, is logged; calls go on without it.
 - Whatever was begun is ended, also if the rest could not begin.
 """
@@ -14,10 +17,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import resource
 import secrets
 import signal
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -59,10 +63,30 @@ log = structlog.get_logger("serve")
 def run(settings: Settings) -> None:
     """Serve until told to stop. Raises BadFile, OSError, StorageFailed before the first call."""
     _raise_descriptor_limit()
-    loaded = _load(settings)
+    asked = control.answers(control.path(settings.root), {"ask": "about"})
+    others = Others(asyncio.run(asked), _which(settings))
+    loaded = _load(settings, calls=others.there)
     database = Store(settings.database)
     database.upgrade()
-    uvloop.run(_serve(settings, loaded, database))
+    uvloop.run(_serve(settings, loaded, database, others))
+
+
+class Others:
+    """The workers that run already: what each says `about` itself (None: there is none), and
+    which of them are of the same service as we."""
+
+    def __init__(self, about: Sequence[Mapping[str, Any]] | None, serves: str) -> None:
+        self.there, self.serves = about is not None, serves
+        same = [one for one in about or () if one.get("serves") == serves]
+        self.share = any(not one["draining"] for one in same)
+        self.maintenance = {line for one in same for line in one["maintenance"]}
+
+
+def _which(settings: Settings) -> str:
+    """Which service this is: who has the same answers the same calls from the same database."""
+    host, port = settings.agi
+    named = f"{host}:{port} {settings.database} {settings.system}"
+    return hashlib.sha256(named.encode()).hexdigest()
 
 
 def _raise_descriptor_limit() -> None:
@@ -72,7 +96,7 @@ def _raise_descriptor_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-async def _serve(settings: Settings, loaded: Hotlines, database: Store) -> None:
+async def _serve(settings: Settings, loaded: Hotlines, database: Store, others: Others) -> None:
     async with contextlib.AsyncExitStack() as ending:
         clock = SystemClock()
         ending.callback(database.close)
@@ -98,15 +122,17 @@ async def _serve(settings: Settings, loaded: Hotlines, database: Store) -> None:
             spool=settings.spool,
             system=settings.system,
             most=settings.most,
+            maintenance=others.maintenance & loaded.lines.keys(),
         )
         ending.push_async_callback(_close_lookups, service)
         service.other_scripts = {"collect": desk.collect}
-        back_door = control.Control(service, control.path(settings.root))
+        back_door = control.Control(service, control.path(settings.root), others.serves)
         service.on_entry = back_door.happened
         host, port = settings.agi
         # a second service started by mistake must find the port taken before it touches anything
-        service.bind(host, port)
-        await clock.in_executor(lending.clear)
+        service.bind(host, port, beside=others.share)
+        if not others.there:
+            await clock.in_executor(lending.clear)
         agents = Agents(database, owner)
         _beside(ending, clock, lambda: _live(clock, agents))
         _beside(ending, clock, lambda: _close_calls(clock, desk, settings.system, owner))
@@ -126,7 +152,7 @@ async def _serve(settings: Settings, loaded: Hotlines, database: Store) -> None:
             lambda loaded: _taken(people, loaded),
         )
         stopping = _signals(back_door.reloading)
-        await service.listen(host, port)
+        await service.listen(host, port, ports=settings.own_ports, asterisk=settings.manager)
         ending.push_async_callback(back_door.close)
         await back_door.listen()
         _beside(ending, clock, lambda: _tidy(clock, desk, manager))
@@ -145,7 +171,8 @@ async def _serve(settings: Settings, loaded: Hotlines, database: Store) -> None:
         _beside(ending, clock, keeping.run)
         ending.push_async_callback(callbacks.close)
         _beside(ending, clock, callbacks.run)
-        log.info("ready", agi=f"{host}:{port}", lines=sorted(loaded.lines))
+        lines = sorted(loaded.lines)
+        log.info("ready", agi=f"{host}:{port}", own=service.own, beside=others.share, lines=lines)
         await stopping.wait()
         log.info("draining", calls=len(service.drivers))
         stopping.clear()

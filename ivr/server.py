@@ -7,8 +7,10 @@ Rules this module keeps:
 - Peers by allow-list, a deadline and a size limit on the handshake, and never more calls than
   `most`: the surplus is closed at once, so that the dialplan takes over.
 - A number that is nobody's is closed at once and logged; it is never given to a default line.
-- Draining: no new calls, the ones that are up end by themselves. Until the last one has, the port
-  stays ours: what belongs to them (agents' phones, agents' codes) still comes by it.
+- One call, one worker: a call comes in by the public address, which workers may share; all its
+  later sessions (agents' phones, agents' codes) come to the own address of the worker that has it.
+- Draining: the public address is let go at once, for the next worker to take new calls. The calls
+  that are up end by themselves; until the last one has, the own address stays.
 - No secret and no whole number of a caller ever reaches a log.
 """
 
@@ -27,7 +29,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from ivr import actions, driver, journal, store
+from ivr import actions, driver, journal, listening, store
 from ivr.agi import Gone, Session
 from ivr.ami import Headers, Message
 from ivr.clock import Clock
@@ -47,11 +49,8 @@ MOST_CALLS = 2000
 """Calls of one process; more are left to the dialplan."""
 ERRANDS = 2.0
 """Seconds that what was begun beside the calls may go on when the service ends."""
-TAKEN = (
-    "{host}:{port} is in use: if a service was told to stop, it keeps its port until its last call "
-    "has ended (tell it once more to end its calls at once); if it was not, stop what uses it, or "
-    "choose another port with --agi"
-)
+GREETING = 0.2
+"""Seconds in which whoever was let in at the last moment says what they want."""
 
 log = structlog.get_logger("server")
 
@@ -75,7 +74,8 @@ LookUps = Callable[[store.Call, Line, actions.LookUp], Coroutine[Any, Any, Event
 
 @dataclass(slots=True)
 class Service:
-    """All calls of one process, and what they share."""
+    """All calls of one process, and what they share. `own` is where later sessions of its calls
+    come to it, HOST:PORT; `pending` counts what is to end, besides the calls, before it ends."""
 
     clock: Clock
     hotlines: Hotlines
@@ -97,6 +97,8 @@ class Service:
         default_factory=dict
     )
     clock_offset: float = 0.0
+    own: str = ""
+    pending: Callable[[], int] = lambda: 0
     maintenance: set[str] = field(default_factory=set)
     drivers: dict[str, Driver] = field(default_factory=dict)
     draining: bool = False
@@ -106,27 +108,47 @@ class Service:
     _calls: set[asyncio.Task[None]] = field(default_factory=set)
     _admitted: int = 0
     _errands: set[asyncio.Task[Any]] = field(default_factory=set)
-    _server: asyncio.Server | None = None
+    _public: asyncio.Server | None = None
+    _own: asyncio.Server | None = None
     _bound: socket.socket | None = None
     _versions: set[str] = field(default_factory=set)
 
     # -- listening
 
-    async def listen(self, host: str, port: int) -> int:
-        """Listen for Asterisk; returns the port. Raises OSError if the port is taken."""
-        listener = self._bound or _listener(host, port)
-        self._bound = None
+    async def listen(
+        self,
+        host: str,
+        port: int,
+        *,
+        beside: bool = False,
+        ports: Sequence[int] = listening.ANY_PORT,
+        asterisk: tuple[str, int] | None = None,
+    ) -> int:
+        """Listen for Asterisk; returns the port. `ports` are those of which one may be our own,
+        `asterisk` is where it can be reached, if that is known. Raises OSError if the port is
+        taken, or none is left."""
+        self.bind(host, port, beside=beside)
+        listener, self._bound = self._bound, None
+        assert listener is not None
+        own = listening.own(host, ports)
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._on_loop_error)
-        self._server = await loop.create_server(
-            lambda: Session(self._ready, clock=self.clock), sock=listener, backlog=BACKLOG
-        )
+        self._own = await self._server(own, self._later)
+        self.own = listening.told(own, asterisk)
+        self._public = await self._server(listener, self._ready)
         return int(listener.getsockname()[1])
 
-    def bind(self, host: str, port: int) -> None:
-        """Take the port without listening yet. Raises OSError, with a sentence, if
-        it is taken."""
-        self._bound = _listener(host, port)
+    async def _server(
+        self, listener: socket.socket, ready: Callable[[Session], None]
+    ) -> asyncio.Server:
+        return await asyncio.get_running_loop().create_server(
+            lambda: Session(ready, clock=self.clock), sock=listener, backlog=BACKLOG
+        )
+
+    def bind(self, host: str, port: int, *, beside: bool = False) -> None:
+        """Take the port without listening yet, unless that was done; `beside`: one that others
+        may have, too. Raises OSError, with a sentence, if it is taken."""
+        self._bound = self._bound or listening.public(host, port, beside=beside)
 
     def _on_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
@@ -135,7 +157,11 @@ class Service:
             return
         log.error("an error of ours", what=str(context.get("message", "")), exc_info=error)
 
-    def _ready(self, session: Session) -> None:
+    def _later(self, session: Session) -> None:
+        """A handshake is complete at our own address, where no call comes in."""
+        self._ready(session, calls=False)
+
+    def _ready(self, session: Session, *, calls: bool = True) -> None:
         """A handshake is complete."""
         if session.peer not in self.allowed:
             log.warning("a peer that is not allowed", peer=session.peer)
@@ -146,8 +172,8 @@ class Service:
         if script == "alive":
             session.close()  # that it is closed is the answer
             return
-        if script == "call":
-            if self.draining or self._admitted >= self.most:
+        if script == "call" and calls:
+            if self._admitted >= self.most:
                 log.warning("a call is left to the dialplan", calls=self._admitted)
                 session.close()
                 return
@@ -304,20 +330,31 @@ class Service:
 
     async def drain(self, within: float) -> int:
         """Take no new calls and wait for those that are up; returns how many had to be ended. Until
-        then we are still to be reached: a call that is up rings agents, whose phones come to us in
-        sessions of their own, as do the codes that they press."""
+        then we are still to be reached at our own address: a call that is up rings agents, whose
+        phones come to us in sessions of their own, as do the codes that they press."""
         self.draining = True
+        await self._let_go()
         deadline = self.clock.now() + within
-        while self._calls and self.clock.now() < deadline:
+        if within > GREETING:
+            await self.clock.sleep(GREETING)
+        while (self._calls or self.pending()) and self.clock.now() < deadline:
             await self.clock.sleep(0.1)
-        if self._server is not None:
-            self._server.close()
+        if self._own is not None:
+            self._own.close()
         self.ending = True
         left = list(self._calls)
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
         return len(left)
+
+    async def _let_go(self) -> None:
+        """The public address is free for others."""
+        if self._public is not None:
+            await asyncio.sleep(0)  # who has rung already is let in: a closed door refuses them
+            self._public.close()
+        if self._bound is not None:
+            self._bound.close()
 
     async def close(self) -> None:
         """End at once; calls that are up go back to the dialplan. What they have asked for as they
@@ -328,27 +365,11 @@ class Service:
             for errand in late:
                 errand.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-        if self._bound is not None:
-            self._bound.close()
-        if self._server is not None:
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._server.wait_closed(), 1)
+        for server in (self._public, self._own):
+            if server is not None:
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(server.wait_closed(), 1)
 
 
 def _milliseconds(text: str) -> float:
     return int(text) / 1000 if text.isdigit() else 0.0
-
-
-def _listener(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.setblocking(False)
-    except OSError as error:
-        listener.close()
-        if error.errno == errno.EADDRINUSE:
-            raise OSError(TAKEN.format(host=host, port=port)) from error
-        raise
-    return listener

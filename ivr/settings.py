@@ -8,11 +8,12 @@ Rules this module keeps:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ivr import place
+from ivr.listening import ANY_PORT
 from ivr.staff import PHONE
 
 DRAIN = 600.0
@@ -23,7 +24,8 @@ DRAIN = 600.0
 class Settings:
     """Where everything is. `sounds` and `spool` are as Asterisk calls them; `service_spool` is
     the spool as this process calls it. `manager` is None to run without. `carrier` is the endpoint
-    of Asterisk by which people are called back, empty for none."""
+    of Asterisk by which people are called back, empty for none. `own_ports` are those of which one
+    becomes this worker's own."""
 
     root: Path
     database: str
@@ -39,6 +41,7 @@ class Settings:
     most: int
     drain: float = DRAIN
     carrier: str = ""
+    own_ports: Sequence[int] = ANY_PORT
 
 
 def settings_from(
@@ -59,7 +62,20 @@ def settings_from(
         system=environment.get("SANSHENG_SYSTEM", "sansheng"),
         most=most,
         carrier=_carrier(environment.get("SANSHENG_CARRIER", "")),
+        own_ports=_ports(environment.get("SANSHENG_OWN_PORTS", "")),
     )
+
+
+def _ports(text: str) -> Sequence[int]:
+    """Ports as FIRST-LAST, or one; any if nothing is said."""
+    if not text:
+        return ANY_PORT
+    first, dash, last = text.partition("-")
+    found = [int(one) for one in (first, last if dash else first) if one.isdecimal()]
+    if len(found) < 2 or not 0 < found[0] <= found[1] < 65536:
+        what = f"SANSHENG_OWN_PORTS are no ports: '{text}'"
+        raise ValueError(f"{what}; write FIRST-LAST, e.g. 4574-4577")
+    return range(found[0], found[1] + 1)
 
 
 def _carrier(name: str) -> str:

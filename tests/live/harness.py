@@ -93,6 +93,7 @@ class Stage:
         self._change = change
         self._control = short(directory / "control.sock")
         self._service: subprocess.Popen[bytes] | None = None
+        self._relieved: list[subprocess.Popen[bytes]] = []
         self._store: Store | None = None
         self.log = directory / "service.log"
         self.root = directory / "root"
@@ -122,6 +123,9 @@ class Stage:
         try:
             self.stop_service()
         finally:
+            for service in self._relieved:
+                service.kill()
+                service.wait()
             switch: Switch | None = getattr(self, "switch", None)
             if switch is not None:
                 switch.stop()
@@ -197,6 +201,21 @@ class Stage:
             last = self.said(before).strip().splitlines()[-5:]
             self.kill_service()
             raise StageError(f"the service did not start: {' | '.join(last) or 'it said nothing'}")
+
+    def relieve_service(self, *, first: bool = False) -> subprocess.Popen[bytes]:
+        """The service is told to stop, and another one begins while it drains; with `first` that
+        one begins before. Returns the one that drains. Raises StageError."""
+        relieved = self._service
+        if relieved is None:
+            raise StageError("the service of this stage does not run")
+        self._relieved.append(relieved)
+        self._service = None
+        if first:
+            self.start_service()
+        relieved.send_signal(signal.SIGTERM)
+        if not first:
+            self.start_service()
+        return relieved
 
     def _environment(self) -> dict[str, str]:
         return {

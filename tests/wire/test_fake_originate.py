@@ -209,7 +209,8 @@ def test_the_contexts_of_the_fake_are_those_we_install(name, root):
     section = text.partition(f"\n[{name}]\n")[2].partition("\n[")[0]
     context = DIALPLAN[name]
     arguments = "".join(f",{argument}" for argument in context.arguments)
-    assert f"AGI(agi://{{agi}}/{context.path}{arguments})" in section
+    assert f"AGI(agi://${{{dialplan.OWN}}}/{context.path}{arguments})" in section
+    assert f'{dialplan.OWN}}}" = ""]?Set({dialplan.OWN}={{agi}}))' in section
     assert all(f"Set({key}={value})" in section for key, value in context.variables.items())
     assert bool(context.accepted) == ("Wait(" in section)
     assert context.accepted in section

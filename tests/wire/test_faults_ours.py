@@ -194,20 +194,6 @@ async def test_draining_lets_calls_end_and_takes_no_new_ones(lines: Hotlines) ->
             await peer(world, b"")  # the port is free for the next service
 
 
-async def test_a_second_service_is_told_that_the_first_may_still_drain(lines: Hotlines) -> None:
-    async with house(lines, SILENT) as world:
-        host, port = world.fake.agi
-        world.call()
-        await world.clock.run_for(8)
-        draining = asyncio.create_task(world.service.drain(600))
-        await world.clock.run_for(0.5)
-        with pytest.raises(OSError, match=rf"^{host}:{port} is in use: .*its last call has ended"):
-            world.service.bind(host, port)
-        await world.end()
-        await draining
-        world.service.bind(host, port)
-
-
 async def test_a_drain_that_takes_too_long_ends_calls_and_their_records_say_so(
     lines: Hotlines,
 ) -> None:
