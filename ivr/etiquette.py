@@ -41,7 +41,7 @@ from ivr.manners_people import (
 )
 from ivr.manners_reports import Assured, Reported
 from ivr.manners_talk import Brief, HoldInTheTalk, HoldLimit, Warned
-from ivr.manners_waiting import Consent, SignsOfLife
+from ivr.manners_waiting import Consent, Likely, SignsOfLife
 from ivr.monitor import Mark, Monitor
 
 MONITORS: tuple[type[Monitor], ...] = (
@@ -49,6 +49,7 @@ MONITORS: tuple[type[Monitor], ...] = (
     Late,
     Silences,
     Consent,
+    Likely,
     SignsOfLife,
     Goodbye,
     HeardOutFirst,

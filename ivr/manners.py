@@ -68,8 +68,10 @@ class Rings(Monitor):
     def see(self, at: float, what: Event | Action) -> None:
         if isinstance(what, Answered):
             limit = 2 * self.line.ring_cycle
-            kept = what.rung <= limit + self.slack
-            self.mark(kept, at, f"answered after {what.rung:.2f} s of ringing, {limit:g} allowed")
+            kept = what.rung < limit + self.slack
+            self.mark(
+                kept, at, f"answered after {what.rung:.2f} s of ringing, before {limit:g} asked"
+            )
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ivr.actions import Action, Bridge, HangUp, JoinLine, LeaveLine, Music, Resume, Say
+from ivr.actions import Action, Bridge, HangUp, JoinLine, LeaveLine, LookUp, Music, Resume, Say
 from ivr.events import Event, HungUp, Key, Unstaffed
 from ivr.monitor import SIGN_OF_LIFE, Monitor
 
@@ -45,6 +45,28 @@ class Consent(Monitor):
             case Music():
                 asked = "asked, and 1 was pressed" if self.agreed else "nobody agreed to wait"
                 self.mark(self.agreed, at, asked)
+            case _:
+                pass
+
+
+@dataclass(slots=True)
+class Likely(Monitor):
+    """Who is asked to wait for a lookup is told how long it is expected to take, where the line's
+    question says that."""
+
+    clauses = ("LKL-3.1",)
+    watches = (Say, LookUp)
+    said: str = ""
+
+    def see(self, at: float, what: Event | Action) -> None:
+        match what:
+            case Say(prompt="hold.ask", slots=slots):
+                self.said = dict(slots).get("minutes", "")
+            case LookUp(name=name) if self.said:
+                minutes = str(self.line.lookups[name].minutes)
+                told = f"told {self.said} minutes for '{name}', {minutes} are expected"
+                self.mark(self.said == minutes, at, told)
+                self.said = ""
             case _:
                 pass
 

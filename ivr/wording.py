@@ -28,12 +28,14 @@ KINDS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "needed": (("clause", "what", "words"), ("texts", "signs", "unless")),
     "longest": (("clause", "lasts"), ("texts",)),
     "prescribed": (("clause", "says"), ()),
+    "slow": (("clause", "rate"), ("texts", "digits", "but")),
     "courtesies": (("word",), ("forms",)),
 }
 """The lists of rules: the keys that each of their entries has, and those that it may have."""
-LISTS = ("forms", "texts", "words", "signs", "unless", "says")
+LISTS = ("forms", "texts", "words", "signs", "unless", "says", "but")
 """The keys that hold lists."""
 MATCHES = ("whole", "anywhere")
+_RATE = re.compile(r"[0-9](\.[0-9]+)?")
 
 _NOT_SPOKEN = re.compile(r"[^\w]", re.UNICODE)
 _SENTENCE = re.compile(r"[。?？!！,，;；]")
@@ -49,6 +51,7 @@ class Rules:
     needed: list[Map] = field(default_factory=list)
     longest: list[Map] = field(default_factory=list)
     prescribed: list[Map] = field(default_factory=list)
+    slow: list[Map] = field(default_factory=list)
     courtesies: list[Map] = field(default_factory=list)
 
 
@@ -88,6 +91,10 @@ def _entry(kind: str, entry: Any) -> Iterator[Problem]:
     if entry.get("match", MATCHES[0]) not in MATCHES:
         what = f"'{entry['match']}' is no way to match"
         yield problem(entry["match"], "F111", what, f"use {' or '.join(MATCHES)}")
+    if "rate" in entry and not _RATE.fullmatch(entry["rate"]):
+        yield problem(entry["rate"], "F111", f"'{entry['rate']}' is no rate", "write e.g. 0.9")
+    if "digits" in entry and not entry["digits"].isdecimal():
+        yield problem(entry["digits"], "F111", "no number of digits", "write e.g. 5")
     if "lasts" in entry:
         try:
             seconds(entry["lasts"])
@@ -105,6 +112,7 @@ def check(file: Map, rules: Rules, lasts: Callable[[str], float]) -> list[Proble
             continue
         clauses = at.get("clauses", Seq()) if isinstance(at, Map) else Seq()
         problems += _prescribed(name, text, clauses, rules)
+        problems += _slow(name, text, at, file, rules)
         sentences = _remaining(text, clauses, rules)
         if any(sentence != GAP for sentence in sentences):
             problems += _banned(name, sentences, rules)
@@ -203,6 +211,20 @@ def _needed(name: Text, text: str, sentences: list[str], rules: Rules) -> Iterat
         if meant and not excused and not any(_plain(word) in plain for word in rule["words"]):
             what = f"'{name}' is {rule['what']} without a word that {rule['clause']} asks for"
             yield problem(name, "F506", what, f"say {' or '.join(rule['words'])}")
+
+
+def _slow(name: Text, text: str, at: Any, file: Map, rules: Rules) -> Iterator[Problem]:
+    """Numbers that are noted down, and what is hard to understand, are said slowly enough, also
+    where the words are a clause's own."""
+    own = at.get("rate") if isinstance(at, Map) else None
+    rate = str(own or file.get("rate", "1.0"))
+    for rule in rules.slow if _RATE.fullmatch(rate) else ():
+        numbered = "digits" in rule and re.search(rf"[0-9]{{{rule['digits']},}}", text)
+        named = any(fnmatchcase(name, pattern) for pattern in rule.get("texts", ()))
+        spared = any(fnmatchcase(name, pattern) for pattern in rule.get("but", ()))
+        if (named or numbered) and not spared and float(rate) > float(rule["rate"]):
+            what = f"'{name}' is said at the rate {rate}, and {rule['clause']} wants it slow"
+            yield problem(name, "F509", what, f"give it rate: {rule['rate']} or less")
 
 
 def _longest(name: Text, lasts: Callable[[str], float], rules: Rules) -> Iterator[Problem]:

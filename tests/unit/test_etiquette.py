@@ -64,6 +64,11 @@ def test_a_call_answered_in_the_second_ring_keeps_the_rule(xjca):
     assert verdicts(etiquette.Rings, xjca, Answered(1, rung=5.0)) == [True]
 
 
+def test_a_call_answered_as_the_third_ring_begins_breaks_it(xjca):
+    assert verdicts(etiquette.Rings, xjca, Answered(1, rung=9.9)) == [True]
+    assert verdicts(etiquette.Rings, xjca, Answered(1, rung=10.0)) == [False]
+
+
 def test_a_call_answered_in_the_third_ring_breaks_it(xjca):
     assert verdicts(etiquette.Rings, xjca, Answered(1, rung=10.2)) == [False]
 
@@ -284,6 +289,18 @@ def test_who_is_calling_is_written_down_before_anything_is_answered(lines, writt
     assert verdicts(etiquette.AskedOnce, line, *agreed[:2], answer) == [True]
 
 
+# ---------------------------------------------------------------- how long it will take
+
+
+def test_the_wait_that_is_told_is_the_one_that_is_expected(lines):
+    lakala = lines.lines["lakala"]
+    expected = str(lakala.lookups["item"].minutes)
+    for told, kept in ((expected, [True]), ("7", [False])):
+        moments = (say("hold.ask", minutes=told), 3, LookUp(4, "item", ()))
+        assert verdicts(etiquette.Likely, lakala, *moments) == kept
+    assert verdicts(etiquette.Likely, lakala, say("hold.ask"), LookUp(4, "item", ())) == []
+
+
 # ---------------------------------------------------------------- all of them
 
 
@@ -296,7 +313,7 @@ def test_every_monitor_is_tried_here():
         etiquette.Rings, etiquette.Late, etiquette.Silences, etiquette.Consent,
         etiquette.SignsOfLife, etiquette.Goodbye, etiquette.HeardOutFirst,
         etiquette.KeptBeforePromised, etiquette.AskedBeforeGoodbye, etiquette.ConfirmedFirst,
-        etiquette.NothingToTheDead, etiquette.AskedOnce,
+        etiquette.NothingToTheDead, etiquette.AskedOnce, etiquette.Likely,
     }  # fmt: skip
     others = {make for make in etiquette.MONITORS if make.__module__ in APART}
     assert set(etiquette.MONITORS) - others == tried
