@@ -168,7 +168,10 @@ class Wire:
     `receive` never raises; whatever comes, it ends in facts. After an `End` it returns nothing.
     """
 
-    __slots__ = ("_buffer", "_command", "_lines", "_scanned", "_size", "environment", "state")
+    __slots__ = (
+        *("_buffer", "_command", "_limit", "_lines", "_scanned", "_size"),
+        *("environment", "state"),
+    )
 
     def __init__(self) -> None:
         self.state = State.HANDSHAKE
@@ -178,6 +181,7 @@ class Wire:
         self._lines: list[str] = []  # of the handshake, or of the reply that has begun
         self._size = 0  # bytes in those lines
         self._command = ""
+        self._limit = 0  # bytes of a command, once the handshake has told the version
 
     @property
     def ended(self) -> bool:
@@ -194,8 +198,7 @@ class Wire:
             raise Closed(command)
         if self.state is not State.IDLE:
             raise Busy(command if self.state is State.BUSY else "the handshake is not complete")
-        limit = line_limit(self.environment.get("version", ""))
-        line = encode(command, *arguments, limit=limit)
+        line = encode(command, *arguments, limit=self._limit)
         self._command, self.state = command, State.BUSY
         return line
 
@@ -244,6 +247,7 @@ class Wire:
     def _greeting(self, text: str, size: int) -> Ready | End | None:
         if not text:
             self.state = State.IDLE
+            self._limit = line_limit(self.environment.get("version", ""))
             self._lines.clear()
             self._size = 0
             return Ready(dict(self.environment))
