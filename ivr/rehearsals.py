@@ -13,8 +13,9 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
@@ -64,6 +65,19 @@ def play(scenarios: Sequence[Scenario], loaded: Hotlines, *, wire: bool) -> list
     return [rehearsal.rehearse(one, loaded) for one in scenarios]
 
 
+@contextmanager
+def collecting_seldom() -> Iterator[None]:
+    """What was loaded stays, so the collector need not look at it again, nor often at the rest."""
+    before = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(COLLECT)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
+
+
 def verdict(one: Scenario, outcome: Outcome, loaded: Hotlines, *, golden: bool = True) -> Verdict:
     """What is wrong with a scenario and how it went."""
     complaints = [str(it) for it in one.unknown_prompts(loaded.lines[one.hotline].prompts)]
@@ -94,9 +108,10 @@ def run(
         verdicts, took = _shared(root, scenarios, wire, jobs, out)
     else:
         loaded = hotlines.load(root)
-        began = time.perf_counter()
-        outcomes = play(scenarios, loaded, wire=wire)
-        took = time.perf_counter() - began
+        with collecting_seldom():
+            began = time.perf_counter()
+            outcomes = play(scenarios, loaded, wire=wire)
+            took = time.perf_counter() - began
         if script:
             for one, outcome in zip(scenarios, outcomes, strict=True):
                 tell(one, outcome, loaded, out)
@@ -141,8 +156,6 @@ def _begin(root: Path, scenarios: Sequence[Scenario]) -> None:
     logs.configure(level="critical")
     _LOADED[:] = [hotlines.load(root)]
     _SCENARIOS[:] = scenarios
-    gc.freeze()  # what was loaded stays; the collector need not look at it again
-    gc.set_threshold(COLLECT)
 
 
 def _warm(wire: bool) -> None:
@@ -151,9 +164,10 @@ def _warm(wire: bool) -> None:
 
 def _portion(first: int, wire: bool) -> list[Verdict]:
     scenarios = _SCENARIOS[first : first + PORTION]
-    outcomes = play(scenarios, _LOADED[0], wire=wire)
-    pairs = zip(scenarios, outcomes, strict=True)
-    return [verdict(one, outcome, _LOADED[0]) for one, outcome in pairs]
+    with collecting_seldom():
+        outcomes = play(scenarios, _LOADED[0], wire=wire)
+        pairs = zip(scenarios, outcomes, strict=True)
+        return [verdict(one, outcome, _LOADED[0]) for one, outcome in pairs]
 
 
 def _shared(
