@@ -7,6 +7,7 @@ from functools import cache, partial
 from pathlib import Path
 
 import pytest
+from journalled import entries
 
 from ivr import (
     actions,
@@ -21,7 +22,6 @@ from ivr import (
 )
 from ivr.call import Call, canonical, step
 from ivr.flow import Line
-from ivr.journal import Entry
 from ivr.replay import replay
 from ivr.scenario import Scenario
 from ivr.simulate import Outcome
@@ -44,13 +44,6 @@ def lines_of(one: Scenario, lines):
 def played(lines):
     """How a scenario went at core level, played once."""
     return cache(lambda one: rehearsal.rehearse(one, lines))
-
-
-def entries(outcome: Outcome) -> list[Entry]:
-    return [
-        Entry("call", seq, round(moment.at * 1000), moment.what)
-        for seq, moment in enumerate(outcome.moments)
-    ]
 
 
 # ---------------------------------------------------------------- each scenario

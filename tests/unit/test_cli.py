@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from journalled import entries
 from migrated import new
 from rich.cells import cell_len
 from typed import Sansheng, on
@@ -24,9 +25,8 @@ from ivr.events import HungUp, Key, Offered
 from ivr.hotlines import Hotlines
 from ivr.journal import Entry
 from ivr.journal_writer import Writer
-from ivr.rehearsal import offered
+from ivr.rehearsal import rehearse
 from ivr.scenario_file import read
-from ivr.simulate import run
 from ivr.store import Call, Message, Version
 
 FIXED = {
@@ -59,17 +59,8 @@ CALLER, CONTACT = "13800138000", "13911112222"
 def database(tmp_path: Path, lines: Hotlines) -> str:
     """A database that holds one call, journalled by the machine itself, and one message."""
     one = read(Path(__file__).parents[1] / "scenarios/xjca-agent-does-not-come-back.yaml")
-    outcome = run(
-        one, lines.lines["xjca"],
-        lambda prompt, slots: lines.library.seconds("xjca", prompt, slots),
-        offered(one, lines),
-    )  # fmt: skip
-    journal = [
-        Entry("c1", seq, round(moment.at * 1000), moment.what)
-        for seq, moment in enumerate(outcome.moments)
-    ]
     message = Message("m1", "call", "c1#1", "xjca", "message", NOON, "c1", CALLER, CONTACT)
-    return kept(tmp_path / "x.db", lines, "xjca", journal, message)
+    return kept(tmp_path / "x.db", lines, "xjca", entries(rehearse(one, lines)), message)
 
 
 def kept(path: Path, lines: Hotlines, line: str, journal: list[Entry], *more: Message) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from journalled import entries
 from migrated import new
 from typed import Sansheng, on
 
@@ -16,7 +17,6 @@ from ivr import quality, rehearsal, scenario_file, wording
 from ivr.document import Map
 from ivr.files import parse
 from ivr.hotlines import Hotlines
-from ivr.journal import Entry
 from ivr.journal_writer import write
 from ivr.store import Call, Store, Version, write_rows
 
@@ -41,13 +41,9 @@ def happened(lines: Hotlines, store: Store):
         outcome, line = rehearsal.rehearse(one, lines), lines.lines[one.hotline]
         call = Call(name, "pbx", name, line.name, "1001", "13800138000", at, version=line.version)
         call = call if up else replace(call, ended_at=at + timedelta(minutes=3))
-        entries = [
-            Entry(name, seq, round(moment.at * 1000), moment.what)
-            for seq, moment in enumerate(outcome.moments)
-        ]
         version = Version(line.version, line.name, lines.bodies[line.name], at)
         with store.write() as connection:
-            write(connection, [version, call, *entries])
+            write(connection, [version, call, *entries(outcome, name)])
         return call
 
     return happened
