@@ -6,7 +6,8 @@ Rules this module keeps:
   the people in the directory of a line it serves, and the numbers of the open tickets that its
   agent has taken or was given. Emergency calls are never refused. Nothing else is dialled.
 - What is refused, and what is allowed, is written into the agents' history with the staff number,
-  the number masked; nobody can change it there. What cannot be written down is refused.
+  the number masked; nobody can change it there. What cannot be written down is refused, but for
+  an emergency.
 - Only a checked number and names in the lines' own files become part of a dial string; the number
   that is shown is the line's own (LAW-1).
 
@@ -95,14 +96,14 @@ def allowed(
 ) -> Allowed | None:
     """Whether this seat may dial this number, and why; None if not. `owed` are the numbers of its
     tickets, each with the ticket's id and line."""
+    if dialled in EMERGENCY:  # before anything else that has the same number
+        return Allowed("an emergency call", seat.lines[0], number=dialled)
     for line in seat.lines:
         for agent in line.staff.agents.values():
             if dialled in (agent.phone, agent.staff_number) and agent.phone != seat.phone:
                 return Allowed(f"the phone of {agent.staff_number}", line, peer=agent.phone)
     if not _NUMBER.fullmatch(dialled):
         return None
-    if dialled in EMERGENCY:
-        return Allowed("an emergency call", seat.lines[0], number=dialled)
     number = normal(dialled)
     for line in seat.lines:
         if hotlines.directories[line.name].find(number) is not NOBODY:
@@ -176,13 +177,12 @@ class Seats:
         if found is None:
             log.warning("a phone that is nobody's would dial out", phone=phone[:40])
             return
-        to = ""
         try:
             may = await self._service.clock.in_executor(self._judge, hotlines, found, dialled)
-            to = self._to(may) if may is not None else ""
         except StorageFailed as error:
-            log.error("what a seat dials cannot be written down: refused", why=str(error))
-            may = None
+            log.error("what a seat dials cannot be written down", why=str(error))
+            may = allowed(hotlines, found, dialled, {}) if dialled in EMERGENCY else None
+        to = self._to(may) if may is not None else ""
         if may is not None and to:
             shows = hotlines.callbacks[may.line.name].shows
             await session.command("SET VARIABLE", SHOWS, "" if may.peer else shows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from promised import PERSON, Office, office
@@ -13,7 +14,8 @@ from ivr.clock import VirtualClock
 from ivr.fake_channel import Channel
 from ivr.hotlines import Hotlines
 from ivr.roster import history
-from ivr.seats import Seats
+from ivr.seats import Seat, Seats, allowed
+from ivr.staff import Agent
 from ivr.store import StorageFailed, Store
 
 pytestmark = pytest.mark.usefixtures("service_logs")
@@ -153,6 +155,28 @@ async def test_what_cannot_be_written_down_is_refused(
     channel = await dials(one, "802")
     monkeypatch.undo()
     assert (rings(channel), heard(channel)) == ("", ["common.agent.refused"])
+
+
+async def test_an_emergency_call_goes_out_although_nothing_can_be_written_down(
+    one: Office, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full() -> None:
+        raise StorageFailed("the disk is full")
+
+    monkeypatch.setattr(store, "write", full)
+    assert rings(await dials(one, "120")) == "PJSIP/120@carrier"
+    assert rings(await dials(one, "802")) == ""
+
+
+def test_an_emergency_call_reaches_no_colleague_whose_staff_number_is_the_same(
+    lines: Hotlines,
+) -> None:
+    line = lines.lines["xjca"]
+    people = {**line.staff.agents, "120": Agent("120", "120", ("service",))}
+    line = replace(line, staff=replace(line.staff, agents=people))
+    may = allowed(lines, Seat("801", (line,), ("801",)), "120", {})
+    assert may is not None
+    assert (may.peer, may.number) == ("", "120")
 
 
 async def test_without_a_way_out_only_our_own_phones_are_rung(one: Office, store: Store) -> None:
