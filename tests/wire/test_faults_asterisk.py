@@ -4,11 +4,11 @@ nothing of the call stays behind. Every call is gone through with the same fault
 
 from __future__ import annotations
 
-import asyncio
 from functools import partial
 
 import pytest
 from disturbed import CALLS, HOLD, MESSAGE, SILENT, heard, house
+from realtime import until
 
 from ivr import actions, channel, events, fake_vocabulary, store
 from ivr.fake_channel import Channel
@@ -45,7 +45,8 @@ async def test_who_hangs_up_while_the_message_is_being_kept_has_left_it(lines: H
 
         async def slow(call: store.Call, line: object, wish: actions.Keep) -> Kept:
             stage.channel.hang_up()
-            await asyncio.sleep(0.01)
+            told = world.journal.entries
+            await until(lambda: any(isinstance(one.what, events.HungUp) for one in told(call.id)))
             return await keep(call, line, wish)  # type: ignore[arg-type]
 
         world.keep = slow  # type: ignore[method-assign]

@@ -51,7 +51,7 @@ async def test_an_event_in_pieces_is_one_event():
         for piece in (b"Event: Han", b"gup\r", b"\nChannel: c\r\n\r", b"\n"):
             peer.writers[-1].write(piece)
             await peer.writers[-1].drain()
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(0.002)  # so that it is read by itself
         await until(lambda: manager.events_seen == 1)
         assert manager.heard == [{"Event": "Hangup", "Channel": "c"}]
 
