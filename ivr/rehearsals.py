@@ -11,6 +11,7 @@ Rules this module keeps:
 from __future__ import annotations
 
 import gc
+import math
 import multiprocessing
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -33,7 +34,8 @@ from ivr.simulate import Outcome
 COLLECT = 50_000
 """Objects made between two rounds of the collector: calls leave few circles behind."""
 PORTION = 144
-"""Scenarios that a process is given at a time."""
+"""Scenarios that a process is given at a time, at most: the more of them, the more calls share a
+world. Where there are too few for that, each process is given as many as the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +164,8 @@ def _warm(wire: bool) -> None:
     play(_SCENARIOS[:5], _LOADED[0], wire=wire)
 
 
-def _portion(first: int, wire: bool) -> list[Verdict]:
-    scenarios = _SCENARIOS[first : first + PORTION]
+def _portion(some: slice, wire: bool) -> list[Verdict]:
+    scenarios = _SCENARIOS[some]
     with collecting_seldom():
         outcomes = play(scenarios, _LOADED[0], wire=wire)
         pairs = zip(scenarios, outcomes, strict=True)
@@ -179,7 +181,9 @@ def _shared(
         for warm in [pool.submit(_warm, wire) for _ in range(jobs * 2)]:
             warm.result()
         began = time.perf_counter()
-        pending = [pool.submit(_portion, at, wire) for at in range(0, len(scenarios), PORTION)]
+        size = max(1, min(PORTION, math.ceil(len(scenarios) / jobs)))
+        portions = [slice(at, at + size) for at in range(0, len(scenarios), size)]
+        pending = [pool.submit(_portion, some, wire) for some in portions]
         shown = track(pending, "calls", console=out, transient=True)
         verdicts = [one for done in shown for one in done.result()]
         return verdicts, time.perf_counter() - began
