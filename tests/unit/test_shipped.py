@@ -11,6 +11,7 @@ import pytest
 from ivr import files, rehearsal, scenario_file, wording
 from ivr.actions import Keep
 from ivr.files import parse
+from ivr.speaking import Ladder
 
 ROOT = Path(__file__).parents[2]
 SCENARIOS = ROOT / "tests/scenarios"
@@ -53,6 +54,21 @@ def test_each_banned_phrase_is_told_with_its_clause_wherever_it_is_said(rules):
 def test_what_goes_to_the_supervisor_is_the_supervisors(lines, line, kind):
     """XJCA-6.2b, LKL-5.6, EMS-16, XJCA-6.2d."""
     assert lines.lines[line].tickets.rule(kind).owner == "supervisor"
+
+
+@pytest.mark.parametrize(
+    ("line", "state", "pauses"),
+    [
+        ("xjca", "greeting", [2.0, 0.5, 0.0]),
+        ("infodesk", "greeting", [5.0, 5.0, 5.0]),
+        ("infodesk", "noisy", [5.0, 0.0]),
+    ],
+)
+def test_the_pauses_of_a_silent_call_are_those_of_the_document(lines, line, state, pauses):
+    """XJCA-6.1c, INF-5, INF-6: seconds after each prompt. Monitors only know what the file says."""
+    ladder = lines.lines[line].flows["opening"].states[state].activity
+    assert isinstance(ladder, Ladder)
+    assert [step.pause for step in ladder.steps] == pauses
 
 
 def test_who_misses_two_calls_in_a_row_is_set_busy_on_every_line(lines):
