@@ -21,13 +21,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, Connection, select
+from sqlalchemy import Column, Connection
 
 from ivr.chain import COLUMNS, OPENED, Head, seal
 from ivr.migrations.versions import s0003_tickets as made
 from ivr.store import Store
 from ivr.tables import messages, ticket_history, tickets
-from ivr.ticket_rules import WITHOUT
+from ivr.tickets import lacking
 
 MOST = 10
 """Findings beside the first bad row that are told, at most."""
@@ -263,12 +263,5 @@ def _name(sql: str) -> str:
 
 def _without(connection: Connection) -> Iterator[Finding]:
     """Messages that should have a ticket, and have none."""
-    query = (
-        select(messages.c.id)
-        .outerjoin(tickets, tickets.c.message_id == messages.c.id)
-        .where(tickets.c.id.is_(None), messages.c.kind.not_in(sorted(WITHOUT)))
-        .order_by(messages.c.created_at, messages.c.id)
-        .limit(MOST)
-    )
-    for name in connection.execute(query).scalars():
+    for name in connection.execute(lacking(messages.c.id).limit(MOST)).scalars():
         yield Finding(0, f"message {name} has no ticket")

@@ -23,7 +23,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Column, Connection, Select, select, update
 
 from ivr.chain import OPENED, append, lock
 from ivr.hours import Hours
@@ -191,15 +191,19 @@ def _set(data: str) -> Mapping[str, Any]:
     return changes
 
 
-def without(connection: Connection) -> list[Message]:
-    """Messages that should have a ticket, and have none: those of an older version."""
-    query = (
-        select(messages)
-        .outerjoin(tickets, tickets.c.message_id == messages.c.id)
+def lacking(*columns: Column[Any]) -> Select[Any]:
+    """These columns of the messages that should have a ticket, and have none; oldest first."""
+    return (
+        select(*(columns or messages.c))
+        .outerjoin_from(messages, tickets, tickets.c.message_id == messages.c.id)
         .where(tickets.c.id.is_(None), messages.c.kind.not_in(sorted(WITHOUT)))
         .order_by(messages.c.created_at, messages.c.id)
     )
-    return [Message(**row._mapping) for row in connection.execute(query)]
+
+
+def without(connection: Connection) -> list[Message]:
+    """Messages that should have a ticket, and have none: those of an older version."""
+    return [Message(**row._mapping) for row in connection.execute(lacking())]
 
 
 # ---------------------------------------------------------------- changing
