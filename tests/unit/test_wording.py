@@ -151,6 +151,7 @@ def test_the_shipped_rules_tell_what_the_documents_ban_or_ask_for(shipped, name,
 
 
 def test_the_shipped_rules_hold_texts_to_a_length(shipped):
-    file = parse("hotline: shop\ntexts: {menu: 请按1。, handling.x: 第一步。请您注意。}\n", "shop.yaml")
+    texts = "{menu: 请按1。, handling.x: 第一步。请您注意。}"
+    file = parse(f"hotline: shop\ntexts: {texts}\n", "shop.yaml")
     (problem,) = wording.check(file, shipped, lambda name: 16.0)
     assert "'menu' takes 16.0 s, and XJCA-5g allows" in str(problem)
