@@ -45,12 +45,16 @@ READY, BUSY = "*81", "*82"
 """What an agent dials to be rung from now on (示闲), and not any more (示忙)."""
 SAID: Mapping[str, str] = {READY: "agent.ready", BUSY: "agent.busy"}
 """What the service says then."""
+MAY_NOT = "agent.refused"
+"""What it says of a number that may not be dialled from here."""
 KEYS = "0123456789*#sharq.\n"
 """What may be typed."""
 SOON = 3.0
 """Seconds within which a switch on this machine answers."""
 SIGN_IN = 15.0
 """Seconds that *81 and *82 may take."""
+SHORT = 750
+"""Packets of sound (20 ms) in a call in which the service alone has spoken, at most."""
 LONG = 24 * 3600.0
 HELP = "Enter picks up, 0-9 * # are keys, s speaks, h hangs up or refuses, q leaves"
 NO_SWITCH = "no Asterisk answers at {}:{}: start one with `make run`, in a terminal of its own"
@@ -154,7 +158,8 @@ def _signals() -> Iterator[None]:
 
 
 class Voices:
-    """What the service says when an agent dials *81 or *82, by its sound."""
+    """What the service says when an agent dials *81, *82 or what may not be dialled, by its
+    sound."""
 
     def __init__(self, root: Path, loaded: Hotlines, phone: str) -> None:
         self._folder, self._library = place.sounds(root), loaded.library
@@ -167,7 +172,7 @@ class Voices:
     def heard(self, call: PhoneCall) -> list[str]:
         """The texts heard in this call."""
         texts, sounds = {}, {}
-        for prompt in SAID.values():
+        for prompt in (*SAID.values(), MAY_NOT):
             for line in self._lines:
                 (part, *_) = self._library.parts(line, prompt)
                 file = self._folder / f"{part.path}.wav"
@@ -285,7 +290,7 @@ class AgentPhone:
             await call.hang_up()
         finally:
             self._over(call)
-        if number in SAID and call.answered_at is not None:
+        if call.answered_at is not None and call.heard.packets <= SHORT:
             for text in await asyncio.to_thread(self._voices.heard, call):
                 show("line", f"[green]{escape(text)}[/]")
         return call.answered_at is not None
