@@ -64,6 +64,7 @@ from ivr.clock import Clock
 from ivr.events import Found, LookupFailed, NotFound, Values
 from ivr.lookup_settings import PLACE, Setting, parse
 from ivr.store import address, limits
+from ivr.web import Client
 
 __all__ = ["Answer", "Lookups", "Setting", "parse"]
 
@@ -105,7 +106,7 @@ class Lookups:
         self._clock = clock
         self._root = root
         self._environment = environment
-        self._client = client
+        self._client = Client(client)
         self._engines: dict[str, Engine] = {}
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="lookup")
 
@@ -206,9 +207,8 @@ class Lookups:
         headers = {"Accept": "application/json"}
         if setting.token:
             headers["Authorization"] = f"Bearer {self._environment.get(setting.token, '')}"
-        if self._client is None:
-            self._client = httpx.AsyncClient(follow_redirects=False, trust_env=False)
-        request = self._client.stream(
+        client = await self._client.get()
+        request = client.stream(
             "GET", url, headers=headers, timeout=setting.limit, follow_redirects=False
         )
         async with request as response:
@@ -228,8 +228,7 @@ class Lookups:
 
     async def close(self) -> None:
         """Close what is open."""
-        if self._client is not None:
-            await self._client.aclose()
+        await self._client.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
         for engine in self._engines.values():
             engine.dispose()

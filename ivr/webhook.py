@@ -19,6 +19,7 @@ from typing import Any
 import httpx
 
 from ivr.clock import Clock
+from ivr.web import Client
 
 LIMIT = 10.0
 """Seconds that a system may take to answer."""
@@ -31,7 +32,7 @@ class Sender:
         self, clock: Clock, environment: Mapping[str, str] = os.environ, limit: float = LIMIT
     ) -> None:
         self._clock, self._environment, self._limit = clock, environment, limit
-        self._client: httpx.AsyncClient | None = None
+        self._client = Client()
 
     async def post(self, url: str, token: str, body: Mapping[str, Any]) -> str:
         """Post once. Empty if a status of 200 to 299 came back, else why not, in words."""
@@ -63,17 +64,14 @@ class Sender:
             if not value:
                 return f"the environment has no {token}"
             headers["Authorization"] = f"Bearer {value}"
-        if self._client is None:
-            self._client = httpx.AsyncClient(follow_redirects=False, trust_env=False)
         with self._clock.busy("webhook"):
+            client = await self._client.get()
             # the answer's body is nobody's concern, and may be endless: it is not read
-            async with self._client.stream(
+            async with client.stream(
                 "POST", url, json=dict(body), headers=headers, timeout=self._limit
             ) as response:
                 return "" if response.is_success else f"HTTP status {response.status_code}"
 
     async def close(self) -> None:
         """Close what is open; whoever posts again opens it again."""
-        client, self._client = self._client, None
-        if client is not None:
-            await client.aclose()
+        await self._client.close()
