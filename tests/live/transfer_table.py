@@ -35,7 +35,7 @@ Made by the live tests (`SANSHENG_LIVE=all`, which `make live` sets); do not edi
 both sides of a real Asterisk; what was heard is recognised in the recorded sound. After each case
 no channel, no call, no claimed agent and no place in a line was left.
 
-An agent who accepts while the caller hears a sentence of ours waits, without sound, for its end:
+An agent who accepts while the caller hears a sentence of ours waits, with music, for its end:
 the sentence is not cut. That is 2.5 s for the sign of life and 5.2 s for the longest, the caller's
 place in two figures (the lengths of the prompts; `tests/unit/test_transfer.py`). At any other
 moment the two hear each other at once, as the table says.
