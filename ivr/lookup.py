@@ -227,9 +227,10 @@ class Lookups:
             raise _Senseless("no JSON") from None
 
     async def close(self) -> None:
-        """Close what is open."""
+        """Close what is open. A question that still runs, which ends by its own limits, is waited
+        for: its connection could be closed by nobody after this."""
         await self._client.close()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
         for engine in self._engines.values():
             engine.dispose()
 

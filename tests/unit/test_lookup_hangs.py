@@ -25,7 +25,7 @@ limit: 20 s
 def silent() -> Iterator[str]:
     """The address of a PostgreSQL that takes connections and says nothing."""
     with socket.create_server(("127.0.0.1", 0), backlog=100) as listener:
-        yield f"postgresql://somebody@127.0.0.1:{listener.getsockname()[1]}/crm"
+        yield f"postgresql://somebody@127.0.0.1:{listener.getsockname()[1]}/crm?connect_timeout=2"
 
 
 async def test_our_own_work_goes_on_while_a_back_end_hangs(silent: str) -> None:
