@@ -4,8 +4,8 @@ Rules this module keeps:
 
 - One phone, one call: a claim is a change of the phone's own row, made in one write transaction
   that looks at everything first; unique columns refuse what a mistake of ours would still try.
-- Who gets whom is decided by `ivr.turns`, the same in every process. A process claims for its own
-  callers only, and leaves alone what is another's turn.
+- Who gets whom is decided by `ivr.queueing`, the same in every process. A process claims for its
+  own callers only, and leaves alone what is another's turn.
 - What a process holds is its own as long as it lives: one that has not been seen for
   `ivr.floor.DEAD` has died, its callers with it; what it held is freed by whoever comes first.
 - Times come in; nothing here looks at a clock. Everything blocks: on an event loop it goes through
@@ -28,10 +28,7 @@ from sqlalchemy import Connection, Delete, Row, Select, Update, delete, select, 
 
 from ivr import floor as rows
 from ivr.inserting import insert_new, upsert
-from ivr.staff import NOBODY, Staff, Transfer
-from ivr.store import Store
-from ivr.tables import agents, owners, places
-from ivr.turns import (
+from ivr.queueing import (
     BUSY,
     READY,
     RINGING,
@@ -43,6 +40,9 @@ from ivr.turns import (
     Standing,
     place_id,
 )
+from ivr.staff import NOBODY, Staff, Transfer
+from ivr.store import Store
+from ivr.tables import agents, owners, places
 
 BEAT = timedelta(seconds=2)
 """How often a process says that it lives, at least."""

@@ -20,8 +20,8 @@ from ivr.events import Event
 from ivr.flow import Line
 from ivr.house import Post
 from ivr.promises import Promise
+from ivr.queueing import Claim
 from ivr.switchboard import Switchboard
-from ivr.turns import Claim
 
 LEG = 1
 """The id of the agent's leg in the call that follows."""

@@ -33,11 +33,11 @@ from ivr.events import AgentAccepted, AgentAnswered, AgentFailed, AgentGone, Rea
 from ivr.flow import Line
 from ivr.outgoing import UNSURE, Dialler
 from ivr.promises import Promise
+from ivr.queueing import Claim
 from ivr.store import Message, StorageFailed, Store
 from ivr.switchboard import Switchboard
 from ivr.tables import calls, messages
 from ivr.tables import promises as rows
-from ivr.turns import Claim
 
 if TYPE_CHECKING:
     from ivr.server import Service

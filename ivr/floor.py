@@ -30,10 +30,10 @@ from sqlalchemy import (
 )
 
 from ivr.inserting import insert_new
+from ivr.queueing import BUSY, READY, TALKING, UNREACHABLE, WRAP_UP, Floor, Phone, Place, Seat
 from ivr.staff import Staff, Transfer
 from ivr.store import StorageFailed
 from ivr.tables import agent_log, agents, owners, places, seats
-from ivr.turns import BUSY, READY, TALKING, UNREACHABLE, WRAP_UP, Floor, Phone, Place, Seat
 
 DEAD = timedelta(seconds=10)
 """A process not seen for so long has died."""

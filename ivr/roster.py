@@ -5,7 +5,7 @@ Rules this module keeps:
 - Plain values in a fixed order; times are ISO 8601 in UTC, lengths are in seconds.
 - An agent is a staff number, a phone and a title; nobody's name is known here (XJCA-6.1f).
 - A caller is the id of a call; nobody's number stands here.
-- What is shown is what callers are served by: `ivr.turns` decides the order here, too.
+- What is shown is what callers are served by: `ivr.queueing` decides the order here, too.
 - What reads the database blocks.
 
 Serves XJCA-5k, XJCA-5l (ops see who was set busy, and why).

@@ -36,9 +36,9 @@ from ivr.house import Post
 from ivr.legs import Leg, Legs, own_phone
 from ivr.notes import Notes
 from ivr.presence import Presence
+from ivr.queueing import Claim, Matched, place_id
 from ivr.staff import Transfer
 from ivr.store import StorageFailed
-from ivr.turns import Claim, Matched, place_id
 
 if TYPE_CHECKING:
     from ivr.server import Service

@@ -28,11 +28,11 @@ from ivr.fake_ears import Part
 from ivr.fake_phones import FakePhone
 from ivr.flow import Line
 from ivr.hotlines import Hotlines
+from ivr.queueing import place_id
 from ivr.scenario import AHEAD_EACH, Ring
 from ivr.server import Service
 from ivr.store import Store
 from ivr.switchboard import Switchboard
-from ivr.turns import place_id
 
 EARLIER = timedelta(minutes=1)
 """How long before the first call people have come to work."""

@@ -25,7 +25,7 @@ from transfers import CASES, LONGEST, UNPLUGGED, Case, Done, NeverHeard
 from ivr.actions import RingAgent
 from ivr.events import AgentFailed, Stored
 from ivr.phone_call import PhoneCall
-from ivr.turns import WRAP_UP
+from ivr.queueing import WRAP_UP
 
 pytestmark = pytest.mark.live
 

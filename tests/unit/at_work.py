@@ -10,9 +10,9 @@ from sqlalchemy import select
 
 from ivr import tables
 from ivr.agents import Agents
+from ivr.queueing import Matched
 from ivr.staff import Agent, Department, Staff, Transfer
 from ivr.store import Store
-from ivr.turns import Matched
 
 NOON = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
 TRANSFER = Transfer("service", wrap_up=20.0, misses=2)

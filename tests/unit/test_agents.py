@@ -8,9 +8,9 @@ from sqlalchemy import select
 
 from ivr import tables
 from ivr.agents import Agents, NotClaimed
+from ivr.queueing import Claim, Standing
 from ivr.staff import Transfer
 from ivr.store import Store
-from ivr.turns import Claim, Standing
 
 pytest_plugins = ["databases"]
 

@@ -9,8 +9,8 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from ivr import floor, tables
 from ivr.agents import Agents, NotClaimed
+from ivr.queueing import Matched, Standing
 from ivr.store import StorageFailed, Store
-from ivr.turns import Matched, Standing
 
 pytest_plugins = ["databases"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from at_work import NOON, TRANSFER, at, join, ready, rung
 
 from ivr.agents import Agents
+from ivr.queueing import Matched, Standing
 from ivr.staff import Transfer
 from ivr.store import Store
-from ivr.turns import Matched, Standing
 
 pytest_plugins = ["databases"]
 

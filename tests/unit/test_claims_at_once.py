@@ -22,9 +22,9 @@ from sqlalchemy import Connection, select, text
 
 from ivr import floor, tables
 from ivr.agents import LOCK, Agents, NotClaimed
+from ivr.queueing import Claim, Place
 from ivr.staff import Agent, Department, Staff, Transfer
 from ivr.store import Store
-from ivr.turns import Claim, Place
 
 pytest_plugins = ["databases"]
 

@@ -19,8 +19,8 @@ from at_work import (
 
 from ivr.agents import Agents
 from ivr.floor import BACK, GONE
+from ivr.queueing import Standing
 from ivr.store import Store
-from ivr.turns import Standing
 
 pytest_plugins = ["databases"]
 

@@ -14,8 +14,8 @@ from ivr.clock import VirtualClock
 from ivr.hotlines import Hotlines
 from ivr.journal import Item, JournalFull, MemoryJournal
 from ivr.promises import listed
+from ivr.queueing import Claim
 from ivr.store import Call, Store, write_rows
-from ivr.turns import Claim
 
 pytestmark = pytest.mark.usefixtures("service_logs")
 
