@@ -8,14 +8,13 @@ Rules this module keeps:
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ivr.options import HERE
-from ivr.showing import Refused, err, one_of, out
+from ivr.showing import Refused, err, one_of, out, progress
 
 LineName = Annotated[str, typer.Argument(help="A line's name; all of them if not given.")]
 FlowName = Annotated[str, typer.Argument(help="Where to begin, such as 'advice > transfer'.")]
@@ -47,10 +46,10 @@ def explore(
     for name in names:
         for wish in exploring.wishes(flow, asked):
             try:
-                one = exploring.run(lines[name], wish, _progress)
+                one = exploring.run(lines[name], wish, progress)
             except NotReached as error:
                 raise Refused(str(error)) from error
-            _progress("")
+            progress("")
             found.append(one)
             out.print(f"{name}, {one.told()}", markup=False, highlight=False, soft_wrap=True)
             if one.exploration.violation is not None:
@@ -58,10 +57,3 @@ def explore(
     if write is not None:
         exploring.write(write, found)
     raise typer.Exit(1 if any(one.exploration.violation for one in found) else 0)
-
-
-def _progress(text: str) -> None:
-    """One line of progress, over the one before, where somebody watches."""
-    if sys.stderr.isatty():
-        sys.stderr.write(f"\r\x1b[K{text}")
-        sys.stderr.flush()

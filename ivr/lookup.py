@@ -9,8 +9,8 @@ Rules this module keeps:
   path or query, never more. The host is fixed by the file; redirects are not followed.
 - What comes from the back end is data of limited size. Where `results` lists what a value may
   be, nothing else passes; other values are short plain text.
-- A database is asked in threads of the line's own (`THREADS`): one that does not answer keeps
-  nobody waiting but those who ask it, and never our own work.
+- Each database is asked in threads of its own (`THREADS`): one that does not answer keeps nobody
+  waiting but those who ask it, and never our own work.
 - Databases are opened for reading only. Their addresses hold passwords and come from the
   environment: `database: crm` is SANSHENG_LOOKUP_CRM. `samples` is the sample database, built
   from flows/samples/business.sql.
@@ -69,7 +69,7 @@ from ivr.web import Client
 __all__ = ["Answer", "Lookups", "Setting", "parse"]
 
 THREADS = 4
-"""Questions to the databases of one line at once; more wait for these."""
+"""Questions of one line to one database at once; more wait for these."""
 
 MOST_BYTES = 64 * 1024
 """Size of an HTTP answer, at most."""
@@ -108,7 +108,11 @@ class Lookups:
         self._environment = environment
         self._client = Client(client)
         self._engines: dict[str, Engine] = {}
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="lookup")
+        self._threads = {
+            one.database: ThreadPoolExecutor(THREADS, thread_name_prefix=f"lookup-{one.database}")
+            for one in settings.values()
+            if one.kind == "sql"
+        }
 
     async def ask(self, action: LookUp) -> Answer:
         """Ask a back end. Never raises but when cancelled."""
@@ -155,9 +159,9 @@ class Lookups:
         if setting.delay:
             await self._clock.sleep(setting.delay)
         if setting.kind == "sql":
-            loop = asyncio.get_running_loop()
+            loop, threads = asyncio.get_running_loop(), self._threads[setting.database]
             with self._clock.busy("lookup"):
-                rows = await loop.run_in_executor(self._threads, self._rows, setting, given)
+                rows = await loop.run_in_executor(threads, self._rows, setting, given)
         else:
             with self._clock.busy("lookup"):
                 found = await self._get(setting, given)
@@ -230,7 +234,8 @@ class Lookups:
         """Close what is open. A question that still runs, which ends by its own limits, is waited
         for: its connection could be closed by nobody after this."""
         await self._client.close()
-        await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
+        for threads in self._threads.values():
+            await asyncio.to_thread(threads.shutdown, cancel_futures=True)
         for engine in self._engines.values():
             engine.dispose()
 

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from ivr.options import HERE, Json, LineOption, known_line, looking_back
-from ivr.showing import Refused, count, err, out, show
+from ivr.showing import Refused, count, err, out, progress, show
 
 if TYPE_CHECKING:
     from ivr.store import Store
@@ -42,7 +42,8 @@ def quality(
         times = quality.days(since, until, zone, datetime.now(UTC))
     except ValueError as error:
         raise Refused(f"write days as 2026-11-23 ({error})") from error
-    told = quality.report(looking_back(), line, *times)
+    told = quality.report(looking_back(), line, *times, tell=progress)
+    progress("")
     rows = told.broken if broken else told.rows
     brief = [{**row, "clauses": "/".join(row["clauses"])} for row in rows]
     if broken:

@@ -166,6 +166,13 @@ def printable(text: str) -> str:
     )
 
 
+def progress(text: str) -> None:
+    """One line of progress, over the one before, where somebody watches."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\x1b[K{text}")
+        sys.stderr.flush()
+
+
 def not_reloaded(files: Mapping[str, Any]) -> str:
     """What a service says of files that it could not read again (`ivr.reloading`)."""
     problems = files["problems"]

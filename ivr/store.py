@@ -187,7 +187,7 @@ class Store:
             self.engine: Engine = create_engine(
                 parsed,
                 pool_pre_ping=True,
-                connect_args=limits(parsed),
+                connect_args={**limits(parsed), **_patience(parsed)},
                 hide_parameters=True,  # an error may be logged, and rows hold callers' numbers
             )
         except (ArgumentError, NoSuchModuleError) as error:
@@ -324,8 +324,8 @@ def address(url: str) -> URL:
 
 
 def limits(address: URL) -> dict[str, str]:
-    """What keeps a PostgreSQL that is locked, or gone without a word, from holding us up for ever;
-    what the address itself says comes first. Nothing for other databases."""
+    """What keeps a PostgreSQL that is gone without a word from holding us up for ever; what the
+    address itself says comes first. Nothing for other databases."""
     if address.get_backend_name() != "postgresql":
         return {}
     found = {
@@ -335,9 +335,15 @@ def limits(address: URL) -> dict[str, str]:
         "keepalives_count": "3",
         "tcp_user_timeout": str(2 * BUSY),
     }
-    found = {name: value for name, value in found.items() if name not in address.query}
+    return {name: value for name, value in found.items() if name not in address.query}
+
+
+def _patience(address: URL) -> dict[str, str]:
+    """How long a PostgreSQL of ours may keep us waiting for a lock."""
+    if address.get_backend_name() != "postgresql":
+        return {}
     own = address.query.get("options", "")
-    return {**found, "options": f"-c lock_timeout={BUSY} {own}".strip()}
+    return {"options": f"-c lock_timeout={BUSY} {own}".strip()}
 
 
 def _prepare_sqlite(engine: Engine, *, synced: bool) -> None:

@@ -26,9 +26,14 @@ def lookups(
     root: Path = ROOT,
     clock: Clock | None = None,
     environment: dict[str, str] | None = None,
+    **more: str,
 ) -> Lookups:
-    body = "".join(f"    {row}\n" for row in yaml.strip().splitlines())
-    made = parse_lookups(parse(f"lookups:\n  item:\n{body}", "line.yaml"))
+    """The lookup `item` of a line, and `more` by their names."""
+    bodies = "".join(
+        f"  {name}:\n" + "".join(f"    {row}\n" for row in text.strip().splitlines())
+        for name, text in {"item": yaml, **more}.items()
+    )
+    made = parse_lookups(parse(f"lookups:\n{bodies}", "line.yaml"))
     return Lookups(
         made,
         clock=clock or SystemClock(),

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
-from back_ends import asked, lookups
+from back_ends import ITEMS, asked, lookups
 
 from ivr.clock import WORKERS, SystemClock
-from ivr.events import LookupFailed
+from ivr.events import Found, LookupFailed
 
 CUSTOMERS = """
 kind: sql
@@ -30,12 +31,19 @@ def silent() -> Iterator[str]:
 
 async def test_our_own_work_goes_on_while_a_back_end_hangs(silent: str) -> None:
     clock = SystemClock()
-    back = lookups(CUSTOMERS, clock=clock, environment={"SANSHENG_LOOKUP_CRM": silent})
+    back = lookups(
+        CUSTOMERS, clock=clock, letter=ITEMS, environment={"SANSHENG_LOOKUP_CRM": silent}
+    )
     asking = [asyncio.create_task(back.ask(asked(str(n), n))) for n in range(4 * WORKERS)]
     await asyncio.sleep(0)  # each has begun
     kept = asyncio.create_task(clock.in_executor(lambda: "kept"))
     done, _ = await asyncio.wait({kept, *asking}, return_when=asyncio.FIRST_COMPLETED)
     assert done == {kept}
+    sample = replace(asked("123456785"), name="letter")  # of another database of the line
+    other = asyncio.create_task(back.ask(sample))
+    done, _ = await asyncio.wait({other, *asking}, return_when=asyncio.FIRST_COMPLETED)
+    assert done == {other}
+    assert isinstance(await other, Found)
     for one in asking:
         one.cancel()
     await asyncio.gather(*asking, return_exceptions=True)

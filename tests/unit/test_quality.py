@@ -139,8 +139,9 @@ def test_days_are_those_of_the_lines_calendar(first, last, begin, end):
 
 
 def test_what_is_no_day_is_refused():
-    for first, last in (("monday", ""), ("2026-11-24", "2026-11-23")):
-        with pytest.raises(ValueError, match=r"monday|after"):
+    beyond = (("", "0001-01-03"), ("9999-12-31", ""), ("0001-01-01", "0001-01-01"))
+    for first, last in (("monday", ""), ("2026-11-24", "2026-11-23"), *beyond):
+        with pytest.raises(ValueError, match=r"monday|after|no calendar"):
             quality.days(first, last, ZoneInfo("Asia/Shanghai"), NOON)
 
 
