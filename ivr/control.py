@@ -295,7 +295,8 @@ def _together(found: Sequence[Any]) -> Any:
 
 
 async def _asked(door: Path, request: dict[str, Any]) -> list[Any] | None:
-    """What one worker answers: one thing, or nothing in time; None if there is none."""
+    """What one worker answers: one thing, or nothing in time; None if there is none, or if it
+    is gone before all was said."""
     opened = await _opened(door, request)
     if opened is None:
         return None
@@ -303,6 +304,8 @@ async def _asked(door: Path, request: dict[str, Any]) -> list[Any] | None:
     try:
         within = None if request.get("ask") == "reload" else ANSWER
         line = await asyncio.wait_for(reader.readline(), within)
+        if line and not line.endswith(b"\n"):
+            return None  # it ended in the middle of its answer
         return [json.loads(line)] if line else []
     except (TimeoutError, ConnectionError):
         return []

@@ -50,7 +50,7 @@ from ivr.switchboard import Switchboard
 from ivr.webhook import Sender
 
 TIDY = 30.0
-"""Seconds between two looks into the spool."""
+"""Seconds between two looks into the spool, and at what others left behind."""
 SOON = 6.0
 """Seconds until the next look when something was not finished yet at the last."""
 LOOK = 1.0
@@ -202,9 +202,10 @@ async def _live(clock: Clock, agents: Agents) -> None:
 
 
 async def _close_calls(clock: Clock, desk: Desk, system: str, owner: str) -> None:
-    """Calls of a service that died are over; one that only drains is waited for."""
-    while await desk.close_calls(system, owner):
-        await clock.sleep(SOON)
+    """Calls of a service that died are over, whenever it dies; sooner seen while it has any."""
+    while True:
+        others = await desk.close_calls(system, owner)
+        await clock.sleep(SOON if others else TIDY)
 
 
 async def _close_lookups(service: Service) -> None:
