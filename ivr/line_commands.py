@@ -71,7 +71,7 @@ def dialplan(
     try:
         lines = hotlines.load(root)
         text = plan.text(lines, agi=agi, root=root, **places)
-        complaints = plan.lint(text, root) if lint else []
+        complaints = _lint(text, root) if lint else []
         if features:
             text = writer.features(plan.lines(lines))
         if into is not None:
@@ -84,6 +84,15 @@ def dialplan(
         complain(complaints, "the dialplan is clean")
     elif into is None:
         sys.stdout.write(text)
+
+
+def _lint(text: str, root: Path) -> list[str]:
+    from ivr import plan
+
+    try:
+        return plan.lint(text, root)
+    except FileNotFoundError as error:
+        raise Refused("asterisklint, which judges it, is not installed: make install") from error
 
 
 def check() -> None:

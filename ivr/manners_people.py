@@ -211,13 +211,16 @@ class AfterTheTalk(Monitor):
     talked: bool = False
     asked: bool = False
     nothing_more: bool = False
+    ended: bool = False
+    """Ops have ended the call: the conversation is over by that, and the goodbye under way."""
 
     def see(self, at: float, what: Event | Action) -> None:
         match what:
             case BridgeOver(reason="agent"):
-                self.talked, self.asked = True, False
+                self.talked, self.asked = not self.ended, False
             case JoinLine() | HungUp() | EndAsked() | Say(prompt="callback.sorry"):
                 self.talked = self.nothing_more = False
+                self.ended |= isinstance(what, EndAsked)
             case Say(prompt=prompt) if prompt == ANYTHING_ELSE:
                 self.asked = True
             case Key(digit=digit) if self.talked and self.asked:

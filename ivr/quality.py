@@ -157,7 +157,8 @@ def report(
         told.marked += 1
         day = call.offered_at.astimezone(ZoneInfo(marked.line.zone)).date().isoformat()
         for mark in marked.marks:
-            kept = sums.setdefault((day, call.hotline, mark.clauses), [0, 0])
+            rule = tuple(sorted(mark.clauses))  # two monitors may keep the same clauses
+            kept = sums.setdefault((day, call.hotline, rule), [0, 0])
             kept[0 if mark.kept else 1] += 1
         told.broken += [
             {"call": call.id, "line": call.hotline, "day": day, **row}

@@ -15,6 +15,7 @@ Rules this module keeps:
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -217,6 +218,10 @@ async def _converse(phone: Telephone, keys: str, screen: Screen) -> None:
         async for key in typed(keys):
             await _do(phone, key, screen)
 
+    us = asyncio.current_task()
+    assert us is not None
+    for told in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C: the line is not left alone
+        asyncio.get_running_loop().add_signal_handler(told, us.cancel)
     screen.show("", "keys 0-9 * #, s speaks, h hangs up")
     with by_hand(bool(keys)):
         typing = asyncio.create_task(type_())

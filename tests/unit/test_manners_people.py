@@ -209,6 +209,7 @@ def test_anything_else_is_asked_after_a_conversation_too(xjca):
     more = say("closing.anything_else")
     assert verdicts(rule, xjca, Reached(6), TALKED, more, say("callback.goodbye")) == [True]
     assert verdicts(rule, xjca, Reached(6), TALKED, say("callback.sorry"), HangUp(9)) == []
+    assert verdicts(rule, xjca, EndAsked(), bye, TALKED, HangUp(9)) == []  # ops ended it
 
 
 def test_a_rating_is_asked_for_after_a_conversation_where_the_line_wants_one(ems):

@@ -71,6 +71,21 @@ def test_keys_that_are_piped_in_are_pressed(root: Path) -> None:
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 10
 
 
+def test_a_telephone_that_is_told_to_end_hangs_up_first(root: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-u", "-m", "ivr.cli", "--root", str(root), "call", "1004", "--fake"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as told:
+        assert told.stdout is not None
+        assert any("keys 0-9" in line for line in told.stdout)  # the call is up
+        told.terminate()
+        rest = told.stdout.read()
+    assert "you hung up" in rest
+    assert told.returncode == 0
+
+
 def test_numbers_are_masked_for_ops_and_whole_for_the_caller() -> None:
     event = {
         "what": "Say", "call": "c", "line": "xjca", "caller": "13800138000", "at": 12.34,
