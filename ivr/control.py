@@ -92,12 +92,15 @@ class Control:
         self._serves = serves
         self._server: asyncio.Server | None = None
         self._watchers: set[asyncio.Queue[str | None]] = set()
+        self._agreed = asyncio.Event()
         self.reloading: Reloading | None = None
         """What reads the lines again, once there is a service that can."""
 
     async def listen(self) -> None:
         """Open the socket, the first that no other worker has; one left by a worker that died is
-        replaced. Raises OSError if there are too many."""
+        replaced. What is under maintenance for other workers of our service, is for us. Raises
+        OSError if there are too many."""
+        first = self._at
         self._at.parent.mkdir(parents=True, exist_ok=True)
         with _alone(self._at.parent):
             self._at = _free(self._at)
@@ -107,6 +110,19 @@ class Control:
                 self._server = await asyncio.start_unix_server(self._serve, str(self._at))
             finally:
                 os.umask(before)
+        await self._agree(first)
+
+    async def _agree(self, first: Path) -> None:
+        """What they were told before our socket was there, we were not. What all are told from
+        now on waits with us until they have answered, so that it is the last word here, too."""
+        asked = (_asked(door, {"ask": "about"}) for door in doors(first) if door != self._at)
+        found = [one for answer in await asyncio.gather(*asked) for one in answer or ()]
+        same = [one for one in found if one.get("serves") == self._serves]
+        if same:
+            closed = {line for one in same for line in one["maintenance"]}
+            self._service.maintenance.clear()
+            self._service.maintenance.update(closed & self._service.hotlines.lines.keys())
+        self._agreed.set()
 
     async def close(self) -> None:
         """Close and remove the socket; those who watch are let go."""
@@ -164,6 +180,8 @@ class Control:
                 return
             if request.get("ask") == "reload" and self.reloading is not None:
                 await self.reloading.again()
+            if request.get("ask") == "maintenance":
+                await self._agreed.wait()
             for answer in self._answer(request):
                 writer.write((answer + "\n").encode())
                 await writer.drain()

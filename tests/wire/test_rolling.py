@@ -189,3 +189,59 @@ async def test_workers_side_by_side_give_one_answer(lines: Hotlines) -> None:
                 await second.close()
             with pytest.raises(control.NoService):
                 await ask(ask="live")
+
+
+async def test_maintenance_that_began_or_ended_while_the_next_worker_loaded_is_not_lost(
+    lines: Hotlines,
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        at = Path(folder) / "control.sock"
+        async with house(lines, SILENT) as one, house(lines, SILENT) as two:
+            two.service.maintenance = {"xjca"}  # as the first said when the second began
+            first = Control(one.service, at, "ours")
+            await first.listen()
+            one.service.maintenance = {"ems"}
+            second = Control(two.service, at, "ours")
+            await second.listen()
+            assert two.service.maintenance == {"ems"}
+            await first.close()
+            again = Control(one.service, at, "another's")
+            await again.listen()
+            assert one.service.maintenance == {"ems"}
+            two.service.maintenance = set()
+            await again.close()
+            again = Control(one.service, at, "another's")
+            await again.listen()
+            assert one.service.maintenance == {"ems"}, "that of another service is its own"
+            await again.close()
+            await second.close()
+
+
+async def test_maintenance_that_all_are_told_as_the_next_worker_opens_its_door_is_the_last_word(
+    lines: Hotlines,
+) -> None:
+    """The first has answered `about` already, and its answer is on its way."""
+    with tempfile.TemporaryDirectory() as folder:
+        first, second, *_ = control.doors(Path(folder) / "control.sock")
+        asked, go = asyncio.Event(), asyncio.Event()
+
+        async def answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readline()
+            asked.set()
+            await go.wait()
+            writer.write(b'{"serves": "ours", "draining": false, "maintenance": ["ems"]}\n')
+            writer.close()
+
+        async with house(lines, SILENT) as world, await asyncio.start_unix_server(answers, first):
+            door = Control(world.service, first, "ours")
+            opening = asyncio.create_task(door.listen())
+            await asked.wait()
+            end = {"ask": "maintenance", "on": False, "lines": ["ems"]}
+            told = asyncio.create_task(control.answers(second, end))
+            (about,) = await control.answers(second, {"ask": "about"}) or ()
+            assert about["maintenance"] == []  # it is asked itself meanwhile
+            go.set()
+            await opening
+            assert await told == [{"maintenance": []}]
+            assert world.service.maintenance == set()
+            await door.close()
