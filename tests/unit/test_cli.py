@@ -215,7 +215,7 @@ def test_a_bad_file_is_told_by_line(sansheng: Sansheng, root: Path, tmp_path: Pa
 
 
 def test_the_dialplan_is_printed_written_and_judged(
-    sansheng: Sansheng, root: Path, tmp_path: Path
+    sansheng: Sansheng, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, printed, _ = sansheng("dialplan", "--root", root)
     sansheng("dialplan", "--into", tmp_path / "sansheng.conf", "--root", root)
@@ -223,6 +223,10 @@ def test_the_dialplan_is_printed_written_and_judged(
     assert "exten => 11185,1,Set(SANSHENG_START=${CDR(start,u)})" in printed
     code, _, err = sansheng("dialplan", "--lint", "--root", root)
     assert (code, err) == (0, "the dialplan is clean\n")
+    monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
+    code, _, err = sansheng("dialplan", "--lint", "--root", root)
+    assert code == 2
+    assert err.endswith("asterisklint, which judges it, is not installed: make install\n")
 
 
 LOOKING_BACK = (
