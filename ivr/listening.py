@@ -6,15 +6,17 @@ a code in a conversation) belong to the worker that has it, and come to that wor
 
 Rules this module keeps:
 
-- Who shares an address says so. Anybody else finds a port in use before anything is touched.
+- Who shares an address says so. Anybody else finds a port in use before anything is touched, also
+  while the first has it and does not listen yet.
 - An own address is one that Asterisk can reach, or none is told.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 ANYWHERE = frozenset({"0.0.0.0", "::", ""})
 """Hosts that are no address which somebody could ring."""
@@ -31,10 +33,30 @@ NONE_FREE = "none of the ports {ports} of {host} is free: give SANSHENG_OWN_PORT
 def public(host: str, port: int, *, beside: bool = False) -> socket.socket:
     """A socket that has the service's address, and does not listen yet. `beside`: others of ours
     may have it, too. Raises OSError, with a sentence if it is taken."""
-    try:
+    with _in_a_sentence(host, port):
         if port and not beside:  # one that shares its port is in nobody's way but ours: ask
             _bound(host, port, shared=False).close()
         return _bound(host, port, shared=True)
+
+
+def claim(host: str, port: int) -> socket.socket:
+    """Held from before `public` until we listen there, by one who does not share: until then a
+    port that can be shared seems free to all. A name in Linux's abstract namespace, as wide as the
+    ports are, which ends with the process. Raises OSError, with a sentence if another holds it."""
+    held = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        with _in_a_sentence(host, port):
+            held.bind(f"\0sansheng-agi-{port}")
+    except OSError:
+        held.close()
+        raise
+    return held
+
+
+@contextlib.contextmanager
+def _in_a_sentence(host: str, port: int) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise OSError(TAKEN.format(host=host, port=port)) from error

@@ -111,6 +111,7 @@ class Service:
     _public: asyncio.Server | None = None
     _own: asyncio.Server | None = None
     _bound: socket.socket | None = None
+    _claim: socket.socket | None = None
     _versions: set[str] = field(default_factory=set)
 
     # -- listening
@@ -136,6 +137,7 @@ class Service:
         self._own = await self._server(own, self._later)
         self.own = listening.told(own, asterisk)
         self._public = await self._server(listener, self._ready)
+        self._give_claim_up()
         return int(listener.getsockname()[1])
 
     async def _server(
@@ -148,7 +150,19 @@ class Service:
     def bind(self, host: str, port: int, *, beside: bool = False) -> None:
         """Take the port without listening yet, unless that was done; `beside`: one that others
         may have, too. Raises OSError, with a sentence, if it is taken."""
-        self._bound = self._bound or listening.public(host, port, beside=beside)
+        if self._bound is None:
+            if port and not beside:
+                self._claim = listening.claim(host, port)
+            try:
+                self._bound = listening.public(host, port, beside=beside)
+            except OSError:
+                self._give_claim_up()
+                raise
+
+    def _give_claim_up(self) -> None:
+        """Who looks for the port finds it in use by now, or is welcome to it."""
+        if self._claim is not None:
+            self._claim.close()
 
     def _on_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
@@ -355,6 +369,7 @@ class Service:
             self._public.close()
         if self._bound is not None:
             self._bound.close()
+        self._give_claim_up()
 
     async def close(self) -> None:
         """End at once; calls that are up go back to the dialplan. What they have asked for as they

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ from meeting import MINUTES, Caller, offices
 from promised import HELLO, office, person, who_does
 from test_watched import Seen, opened
 
-from ivr import actions, control, events
+from ivr import actions, control, events, listening
 from ivr.clock import VirtualClock
 from ivr.control import Control
 from ivr.driver import Driver
@@ -31,7 +31,17 @@ from ivr.wire_rehearsal import SOUNDS, World
 async def another(world: World, *, beside: bool = False) -> AsyncIterator[list[Driver]]:
     """Another worker at the same address; gives the calls that it has had."""
     done: list[Driver] = []
-    service = Service(
+    service = worker(world, done)
+    await service.listen(*world.fake.agi, beside=beside)
+    try:
+        yield done
+    finally:
+        await service.close()
+
+
+def worker(world: World, done: list[Driver]) -> Service:
+    """One that does not listen yet."""
+    return Service(
         clock=world.clock,
         hotlines=world.hotlines,
         journal=MemoryJournal(),
@@ -42,11 +52,6 @@ async def another(world: World, *, beside: bool = False) -> AsyncIterator[list[D
         system="fake",
         on_over=done.append,
     )
-    await service.listen(*world.fake.agi, beside=beside)
-    try:
-        yield done
-    finally:
-        await service.close()
 
 
 async def test_the_next_worker_takes_new_calls_while_the_first_drains(lines: Hotlines) -> None:
@@ -77,6 +82,28 @@ async def test_a_service_that_takes_calls_shares_its_address_only_with_its_own_k
                 world.call()
             await world.clock.run(lambda: not world.fake.channels, limit=600)
             assert len(taken) + len(world.journal.calls()) == 8
+
+
+async def test_the_address_of_a_service_that_does_not_listen_yet_is_in_use(
+    lines: Hotlines,
+) -> None:
+    async with house(lines, SILENT) as world:
+        first, second = worker(world, []), worker(world, [])
+        with closing(listening.own("127.0.0.1")) as free:
+            host, port = free.getsockname()
+        first.bind(host, port)
+        for _ in range(2):
+            with pytest.raises(OSError, match=rf"^{host}:{port} is in use: "):
+                second.bind(host, port)
+        assert await first.listen(host, port) == port
+        with pytest.raises(OSError, match=rf"^{host}:{port} is in use: "):
+            second.bind(host, port)
+        await first.close()
+        second.bind(host, port)
+        await second.close()
+        first = worker(world, [])
+        first.bind(host, port)
+        await first.close()
 
 
 async def test_no_call_comes_in_where_only_later_sessions_do(lines: Hotlines) -> None:
