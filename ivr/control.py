@@ -15,10 +15,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import json
 import os
-import socket
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +36,7 @@ from ivr.actions import (
     Ring,
     Say,
 )
+from ivr.doors import alone, doors, free
 from ivr.redact import mask
 from ivr.slots import SlotError
 
@@ -64,8 +63,6 @@ WAITING_FOR = {
 """What a call waits for, by what is being done."""
 QUEUE = 1000
 """Lines that a slow watcher may be behind before it is dropped."""
-WORKERS = 8
-"""Workers of one service that may run side by side, those that drain included."""
 ANSWER = 10.0
 """Seconds after which a worker that does not answer is left out; files are read as long as it
 takes."""
@@ -76,11 +73,6 @@ JOINS = 1.0
 def path(root: Path) -> Path:
     """Where the socket is, under the data root."""
     return Path(os.environ.get("SANSHENG_CONTROL") or root / "var/control.sock")
-
-
-def doors(at: Path) -> list[Path]:
-    """Where the sockets of workers may be; whoever is alone has the first."""
-    return [at, *(at.with_name(f"{at.name}.{number}") for number in range(2, WORKERS + 1))]
 
 
 class Control:
@@ -102,8 +94,8 @@ class Control:
         OSError if there are too many."""
         first = self._at
         self._at.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(self._at.parent):
-            self._at = _free(self._at)
+        with alone(self._at.parent):
+            self._at = free(self._at)
             self._at.unlink(missing_ok=True)
             before = os.umask(0o177)
             try:
@@ -386,28 +378,3 @@ async def _watched(at: Path) -> AsyncIterator[Any]:
 def _nobody(at: Path) -> NoService:
     what = f"no service answers at {at}: start a line with `make run`"
     return NoService(f"{what}, or `sansheng serve` beside your own Asterisk")
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """No other worker opens its socket in this folder meanwhile."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _free(at: Path) -> Path:
-    """The first door that no worker has. Raises OSError if there is none."""
-    for door in doors(at):
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-            probe.setblocking(False)  # one that is busy is there, too
-            try:
-                probe.connect(str(door))
-            except BlockingIOError:
-                continue
-            except OSError:
-                return door
-    raise OSError(f"{WORKERS} services run here already (their sockets: {at}…)")

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 from ivr import control
+from ivr.doors import doors
 
 ABOUT = {"ask": "about"}
 
@@ -21,7 +22,7 @@ async def test_half_an_answer_is_that_of_a_worker_that_is_gone(tmp_path: Path) -
         writer.write(b'{"serves": "x"}\n')
         writer.close()
 
-    first, second, *_ = control.doors(tmp_path / "c.sock")
+    first, second, *_ = doors(tmp_path / "c.sock")
     async with await asyncio.start_unix_server(dies, first):
         assert await control.answers(first, ABOUT) is None
         async with await asyncio.start_unix_server(lives, second):

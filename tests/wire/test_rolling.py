@@ -17,6 +17,7 @@ from test_watched import Seen, opened
 from ivr import actions, control, events, listening
 from ivr.clock import VirtualClock
 from ivr.control import Control
+from ivr.doors import doors
 from ivr.driver import Driver
 from ivr.hotlines import Hotlines
 from ivr.journal import MemoryJournal
@@ -249,7 +250,7 @@ async def test_maintenance_that_all_are_told_as_the_next_worker_opens_its_door_i
 ) -> None:
     """The first has answered `about` already, and its answer is on its way."""
     with tempfile.TemporaryDirectory() as folder:
-        first, second, *_ = control.doors(Path(folder) / "control.sock")
+        first, second, *_ = doors(Path(folder) / "control.sock")
         asked, go = asyncio.Event(), asyncio.Event()
 
         async def answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
