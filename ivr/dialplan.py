@@ -12,6 +12,8 @@ Rules this module keeps:
   are `[a-z0-9_]+`; paths, addresses and dial strings have alphabets of their own. A bad value
   raises `ValueError` with a sentence.
 - The same lines give the same text, byte for byte.
+- An emergency call from a seat needs no service: it is written as a dialled number of its own,
+  with every way out that the lines have, and shows a line's number (LAW-1).
 - The caller's number never becomes part of a file name or a command: the fallback filters it
   into Asterisk's database.
 """
@@ -41,6 +43,8 @@ TALK = 7200
 """Seconds that a conversation may last; Asterisk ends it after that, should nobody else."""
 OWN = "SANSHENG_AGI"
 """The channel variable that says where the worker listens that has this call, HOST:PORT."""
+EMERGENCY = ("110", "119", "120", "122")
+"""Police, fire, ambulance, traffic accidents: dialled from any phone in China."""
 BACK = "back"
 """The feature that ends a hold. The caller's channel waits for it, so it runs on the agent's."""
 
@@ -50,6 +54,7 @@ _LANGUAGE = re.compile(r"[a-z]{2}(_[A-Z]{2})?")
 _PATH = re.compile(r"[\w ./@+=~:-]+")
 _ADDRESS = re.compile(r"[A-Za-z0-9.-]{1,253}:[0-9]{1,5}")
 _DIAL = re.compile(r"[A-Za-z]+/[A-Za-z0-9_.@/+*#-]{1,80}")
+_ENDPOINT = re.compile(r"[A-Za-z0-9_-]{1,32}")
 _CODE = re.compile(r"[0-9*#]{1,10}")
 _HOLE = re.compile(r"(?<!\$)\{([a-z_]+)\}")
 
@@ -63,7 +68,8 @@ class Line:
     asks for a message after the beep, `kept` says thanks and goodbye, `goodbye` ends a
     conversation that a person has had with the caller. `people` are rung first for
     `ring_people` seconds, as Asterisk dials them (`PJSIP/8001`). `features` are what an agent may
-    press in a conversation, each with its code.
+    press in a conversation, each with its code. `through` is the endpoint by which its calls go
+    out, empty if there is none; `shows` is the number that such a call shows.
     """
 
     name: str
@@ -76,6 +82,8 @@ class Line:
     people: tuple[str, ...] = ()
     ring_people: int = RING_PEOPLE
     features: tuple[tuple[str, str], ...] = ()
+    through: str = ""
+    shows: str = ""
 
 
 def generate(
@@ -109,6 +117,7 @@ def generate(
             "longest": _seconds("longest", longest),
             "bridge": _seconds("bridge", BRIDGE),
             "talk": str(TALK),
+            "emergency": _emergency(lines),
         },
     )
     head = "; Made by `sansheng dialplan`. Changes here are lost; change the hotlines instead.\n"
@@ -185,6 +194,25 @@ def _context(line: Line, sounds: Path) -> str:
     return f"[sansheng-line-{line.name}]\nexten => s,1,{first}\n{rest}"
 
 
+def _emergency(lines: Sequence[Line]) -> str:
+    """How a seat's emergency calls go out: by one way after the other, each with the number of the
+    first line that uses it. Empty without a way out: then the service is asked."""
+    ways: dict[str, str] = {}
+    for line in lines:
+        if line.through:
+            ways.setdefault(line.through, line.shows)
+    if not ways:
+        return ""
+    text = ""
+    for number in EMERGENCY:
+        text += f"exten => {number},1,Log(NOTICE,sansheng: ${{CHANNEL}} dials ${{EXTEN}})\n"
+        for through, shows in ways.items():
+            text += f" same => n,Set(CALLERID(num)={shows})\n"
+            text += f" same => n,Dial(PJSIP/{number}@{through})\n"
+        text += " same => n,Hangup()\n"
+    return text
+
+
 # ---------------------------------------------------------------- checks
 
 
@@ -214,6 +242,9 @@ def _owners(lines: Sequence[Line]) -> None:
         for name, code in line.features:
             _check(f"name of a feature of hotline {line.name}", name, _NAME)
             _check(f"code of feature {name} of hotline {line.name}", code, _CODE)
+        if line.through:
+            _check(f"way out of hotline {line.name}", line.through, _ENDPOINT)
+            _check(f"number shown by hotline {line.name}", line.shows, _NUMBER)
 
 
 def _check(what: str, value: str, pattern: re.Pattern[str]) -> None:

@@ -61,6 +61,9 @@ def dialplan(
     into: Annotated[Path | None, typer.Option(help="Write it into this file.")] = None,
     lint: Annotated[bool, typer.Option("--lint", help="Only judge it.")] = False,
     features: Annotated[bool, typer.Option("--features", help="What features.conf needs.")] = False,
+    carrier: Annotated[
+        str, typer.Option(envvar="SANSHENG_CARRIER", help="The endpoint that calls go out by.")
+    ] = "",
 ) -> None:
     """The dialplan of these lines, to be included in an Asterisk (拨号方案)."""
     from ivr import dialplan as writer
@@ -70,7 +73,7 @@ def dialplan(
     places = {"sounds": place.sounds(root), "spool": place.spool(root)}
     try:
         lines = hotlines.load(root)
-        text = plan.text(lines, agi=agi, root=root, **places)
+        text = plan.text(lines, agi=agi, root=root, carrier=carrier, **places)
         complaints = _lint(text, root) if lint else []
         if features:
             text = writer.features(plan.lines(lines))

@@ -23,8 +23,9 @@ GOODBYE = "closing.goodbye"
 """Names of the texts that a line must have for the time when the service is away."""
 
 
-def lines(hotlines: Hotlines) -> tuple[dialplan.Line, ...]:
-    """Every hotline as the dialplan needs it. Raises ValueError with a sentence."""
+def lines(hotlines: Hotlines, carrier: str = "") -> tuple[dialplan.Line, ...]:
+    """Every hotline as the dialplan needs it. `carrier` is the endpoint by which calls go out,
+    where a line has none of its own. Raises ValueError with a sentence."""
 
     def prompt(line: str, name: str) -> str:
         paths = hotlines.library.recorded(line, name)
@@ -45,6 +46,8 @@ def lines(hotlines: Hotlines) -> tuple[dialplan.Line, ...]:
             goodbye=prompt(line.name, GOODBYE),
             language=line.language,
             features=codes(line),
+            through=hotlines.callbacks[line.name].through or carrier,
+            shows=hotlines.callbacks[line.name].shows,
         )
         for line in hotlines.lines.values()
     )
@@ -61,12 +64,16 @@ def phones(hotlines: Hotlines) -> tuple[str, ...]:
     return tuple(sorted({agent.phone for agents in staff for agent in agents}))
 
 
-def text(hotlines: Hotlines, *, agi: str, sounds: Path, spool: Path, root: Path) -> str:
-    """The dialplan of all lines. `sounds` and `spool` are as Asterisk calls them.
+def text(
+    hotlines: Hotlines, *, agi: str, sounds: Path, spool: Path, root: Path, carrier: str = ""
+) -> str:
+    """The dialplan of all lines. `sounds` and `spool` are as Asterisk calls them; `carrier` is as
+    in `lines`.
 
     Raises ValueError with a sentence.
     """
-    return dialplan.generate(lines(hotlines), agi=agi, sounds=sounds, spool=spool, root=root)
+    written = lines(hotlines, carrier)
+    return dialplan.generate(written, agi=agi, sounds=sounds, spool=spool, root=root)
 
 
 def lint(plan: str, root: Path) -> list[str]:

@@ -95,7 +95,7 @@ class Run:
         with sentences(self.root):
             with self._step("flows and texts"):
                 self.loaded = hotlines.load(self.root)
-                lines = plan.lines(self.loaded)
+                lines = plan.lines(self.loaded, os.environ.get("SANSHENG_CARRIER", ""))
             # before anything else is done: nobody should wait for a no
             ports_free(self.wishes.sip, self.wishes.agi, self.wishes.manager)
             self.switch = self._made(lines)

@@ -4,7 +4,10 @@ Rules this module keeps:
 
 - A seat reaches the lines and the codes (the dialplan knows those), the phones of our own people,
   the people in the directory of a line it serves, and the numbers of the open tickets that its
-  agent has taken or was given. Emergency calls are never refused. Nothing else is dialled.
+  agent has taken or was given, if we might call these back: a caller chooses what stands there.
+  Nothing else is dialled.
+- Emergency calls go out from any phone, by any way out that a line has. The dialplan that knows a
+  way out sends them without us; one that comes to us is sent on first and written down afterwards.
 - What is refused, and what is allowed, is written into the agents' history with the staff number,
   the number masked; nobody can change it there. What cannot be written down is refused, but for
   an emergency.
@@ -26,7 +29,8 @@ import structlog
 from sqlalchemy import Connection, insert, or_, select
 
 from ivr.agi import Session
-from ivr.directory import NOBODY, normal
+from ivr.dialplan import EMERGENCY
+from ivr.directory import NOBODY, normal, refusal
 from ivr.legs import own_phone
 from ivr.redact import mask
 from ivr.store import StorageFailed, Store
@@ -43,9 +47,6 @@ REFUSED = "agent.refused"
 """What an agent hears whose phone may not dial a number."""
 DIAL, SHOWS = "SANSHENG_DIAL", "SANSHENG_SHOWS"
 """Where the dialplan finds whom to ring, and which number to show."""
-
-EMERGENCY = frozenset({"110", "119", "120", "122"})
-"""Police, fire, ambulance, traffic accidents: dialled from any phone in China."""
 
 _NUMBER = re.compile(r"[0-9]{2,15}")
 
@@ -91,13 +92,20 @@ def seat(hotlines: Hotlines, phone: str) -> Seat | None:
     return Seat(phone, tuple(line for line, _ in found), tuple(number for _, number in found))
 
 
+def emergency(hotlines: Hotlines, dialled: str, first: tuple[Line, ...]) -> Allowed:
+    """An emergency call, by the first line that has a way out of its own: of these, then of all."""
+    lines = (*first, *hotlines.lines.values())
+    line = next((line for line in lines if hotlines.callbacks[line.name].through), lines[0])
+    return Allowed("an emergency call", line, number=dialled)
+
+
 def allowed(
     hotlines: Hotlines, seat: Seat, dialled: str, owed: Mapping[str, tuple[str, str]]
 ) -> Allowed | None:
     """Whether this seat may dial this number, and why; None if not. `owed` are the numbers of its
     tickets, each with the ticket's id and line."""
     if dialled in EMERGENCY:  # before anything else that has the same number
-        return Allowed("an emergency call", seat.lines[0], number=dialled)
+        return emergency(hotlines, dialled, seat.lines)
     for line in seat.lines:
         for agent in line.staff.agents.values():
             if dialled in (agent.phone, agent.staff_number) and agent.phone != seat.phone:
@@ -108,7 +116,7 @@ def allowed(
     for line in seat.lines:
         if hotlines.directories[line.name].find(number) is not NOBODY:
             return Allowed("in the directory", line, number=number)
-    if number in owed:
+    if number in owed and not refusal(number, hotlines.numbers):
         ticket, name = owed[number]
         line = next(line for line in seat.lines if line.name == name)
         return Allowed(f"for the ticket {ticket}", line, number=number)
@@ -174,6 +182,8 @@ class Seats:
         phone = own_phone(session.environment.get("channel", ""))
         hotlines = self._service.hotlines
         found = seat(hotlines, phone)
+        if dialled in EMERGENCY and await self._emergency(session, found, dialled):
+            return
         if found is None:
             log.warning("a phone that is nobody's would dial out", phone=phone[:40])
             return
@@ -181,7 +191,7 @@ class Seats:
             may = await self._service.clock.in_executor(self._judge, hotlines, found, dialled)
         except StorageFailed as error:
             log.error("what a seat dials cannot be written down", why=str(error))
-            may = allowed(hotlines, found, dialled, {}) if dialled in EMERGENCY else None
+            may = None
         to = self._to(may) if may is not None else ""
         if may is not None and to:
             shows = hotlines.callbacks[may.line.name].shows
@@ -191,6 +201,25 @@ class Seats:
         await session.command("ANSWER")
         for part in hotlines.library.parts(found.lines[0].name, REFUSED):
             await session.command("STREAM FILE", str(self._service.sounds / part.path), "", 0)
+
+    async def _emergency(self, session: Session, found: Seat | None, dialled: str) -> bool:
+        """Send an emergency call out, whoever's phone it is; False if there is no way out."""
+        hotlines = self._service.hotlines
+        may = emergency(hotlines, dialled, found.lines if found else ())
+        to = self._to(may)
+        if not to:
+            return False
+        await session.command("SET VARIABLE", SHOWS, hotlines.callbacks[may.line.name].shows)
+        await session.command("SET VARIABLE", DIAL, to)
+        session.close()  # Asterisk dials now; what follows may take as long as it likes
+        if found is None:
+            log.warning("a phone that is nobody's makes an emergency call", number=mask(dialled))
+            return True
+        try:
+            await self._service.clock.in_executor(self._judge, hotlines, found, dialled)
+        except StorageFailed as error:
+            log.error("an emergency call cannot be written down", why=str(error))
+        return True
 
     def _judge(self, hotlines: Hotlines, found: Seat, dialled: str) -> Allowed | None:
         """Decide, and write it down. Blocks. Raises StorageFailed."""

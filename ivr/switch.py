@@ -382,11 +382,11 @@ def unusable(port: int, kind: socket.SocketKind, what: str) -> str:
 
 
 def _desk(name: str, port: int) -> str:
-    """A phone of one of our people. It is rung, and dials *81, *82 and the lines."""
+    """A phone of one of our people. It is rung, and dials what a seat may."""
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,32}", name):
         raise ValueError(f"name of a desk {name!r} may not stand in a configuration")
     where = f"contact = sip:{name}@127.0.0.1:{port:d}" if port else "max_contacts = 1"
     return (
-        f"\n[{name}](phone)\ncontext = sansheng-agents\naors = {name}\n"
+        f"\n[{name}](phone)\ncontext = sansheng-seats\naors = {name}\n"
         f"\n[{name}]\ntype = aor\nremove_existing = yes\n{where}\n"
     )

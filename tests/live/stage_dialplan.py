@@ -56,6 +56,8 @@ def _line(
         path("closing.goodbye"),
         people=tuple(people),
         features=() if people else plan.codes(hotlines.lines[hotline]),
+        through=hotlines.callbacks[hotline].through,
+        shows=hotlines.callbacks[hotline].shows,
     )
 
 

@@ -191,7 +191,6 @@ exten => s,1,Set(AGIEXITONHANGUP=yes)
 exten => up,1,Hangup()
 [sansheng-agents]
 include => sansheng-lines
-include => sansheng-seats
 exten => *81,1,Set(AGIEXITONHANGUP=yes)
  same => n,Set(TIMEOUT(absolute)=30)
  same => n,AGI(agi://10.0.0.1:9/agent,ready)
@@ -202,6 +201,9 @@ exten => *82,1,Set(AGIEXITONHANGUP=yes)
  same => n,Hangup()
 exten => T,1,Hangup()
 [sansheng-seats]
+include => sansheng-agents
+include => sansheng-dialled
+[sansheng-dialled]
 exten => _[0-9#*+],1,Set(SANSHENG_NUMBER=${FILTER(+*#0-9,${EXTEN})})
  same => n,Goto(dialled,1)
 exten => _[0-9#*+].,1,Set(SANSHENG_NUMBER=${FILTER(+*#0-9,${EXTEN})})
@@ -215,6 +217,38 @@ exten => dialled,1,Set(AGIEXITONHANGUP=yes)
  same => n,Dial(${SANSHENG_DIAL},60)
  same => n(gone),Hangup()"""
     )
+
+
+def test_emergency_calls_go_out_by_every_way_that_a_line_has_and_ask_nobody() -> None:
+    others = [
+        replace(EMS, name=name, numbers=(shows,), through=through, shows=shows)
+        for name, through, shows in (("a", "trunk", "1"), ("b", "trunk", "2"), ("c", "gsm", "3"))
+    ]
+    _, _, seats = text(XJCA, *others).partition("\n[sansheng-seats]\n")
+    seats, _, _ = seats.partition("\n[")
+    steps = [row for row in seats.splitlines() if row and not row.startswith(";")]
+    expected = [
+        row
+        for number in ("110", "119", "120", "122")
+        for row in (
+            f"exten => {number},1,Log(NOTICE,sansheng: ${{CHANNEL}} dials ${{EXTEN}})",
+            " same => n,Set(CALLERID(num)=1)",
+            f" same => n,Dial(PJSIP/{number}@trunk)",
+            " same => n,Set(CALLERID(num)=3)",
+            f" same => n,Dial(PJSIP/{number}@gsm)",
+            " same => n,Hangup()",
+        )
+    ]
+    assert steps == [*expected, "include => sansheng-agents", "include => sansheng-dialled"]
+
+
+def test_what_a_context_of_ones_own_includes_has_no_patterns() -> None:
+    rows = text(EMS, replace(XJCA, through="trunk", shows="1001"))
+    _, _, agents = rows.partition("\n[sansheng-agents]\n")
+    agents, _, _ = agents.partition("\n[")
+    assert "exten => _" not in agents
+    includes = [row for row in agents.splitlines() if row.startswith("include")]
+    assert includes == ["include => sansheng-lines"]
 
 
 CODES = (("hold", "*1"), ("back", "*2"), ("harassment", "*39"))
@@ -282,6 +316,9 @@ def test_a_value_never_written_is_missed_at_once() -> None:
         replace(EMS, people=("PJSIP/1&Local/2",)),
         replace(EMS, people=("8001",)),
         replace(EMS, ring_people=0),
+        replace(EMS, through="trunk,60,U(x)", shows="11185"),
+        replace(EMS, through="trunk", shows=""),
+        replace(EMS, through="trunk", shows="1)"),
     ],
 )
 def test_a_line_that_could_say_more_than_it_should_is_refused(bad: Line) -> None:
@@ -366,6 +403,7 @@ def lint(folder: Path, dialplan: str) -> str:
 
 def test_asterisklint_finds_nothing(tmp_path: Path) -> None:
     assert lint(tmp_path, text(EMS, XJCA)) == ""
+    assert lint(tmp_path, text(EMS, replace(XJCA, through="trunk", shows="1001"))) == ""
 
 
 def test_asterisklint_would_find_something(tmp_path: Path) -> None:

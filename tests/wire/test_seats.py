@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 
 import pytest
 from promised import PERSON, Office, office
-from sqlalchemy import delete, update
+from sqlalchemy import Connection, delete, update
 
 from ivr import tables, tickets
 from ivr.clock import VirtualClock
 from ivr.fake_channel import Channel
 from ivr.hotlines import Hotlines
 from ivr.roster import history
-from ivr.seats import Seat, Seats, allowed
+from ivr.seats import Seat, Seats, allowed, seat
 from ivr.staff import Agent
 from ivr.store import StorageFailed, Store
 
@@ -124,9 +125,60 @@ async def test_a_ticket_that_is_assigned_to_an_agent_may_be_called_too(
     assert rings(await dials(one, PERSON, "801")) == ""
 
 
-async def test_an_emergency_call_is_never_refused(one: Office, store: Store) -> None:
-    assert rings(await dials(one, "120")) == "PJSIP/120@carrier"
+@pytest.mark.parametrize("caller", ["+19005551234", "+882160123456", "16888123456", "95566"])
+async def test_a_number_that_we_would_not_call_back_is_not_dialled_for_a_ticket(
+    one: Office, store: Store, caller: str
+) -> None:
+    kept = one.leave()
+    with store.read() as connection:
+        ticket = tickets.of_message(connection, kept.reference)
+    with store.write() as connection:
+        connection.execute(update(tables.tickets).values(caller=caller))
+    tickets.take(store, ticket, "801", one.clock.utc())
+    assert rings(await dials(one, caller.replace("+", "00"))) == ""
+    assert rings(await dials(one, PERSON)) == f"PJSIP/{PERSON}@carrier", "the same ticket's contact"
+
+
+async def test_an_emergency_call_is_sent_out_and_then_written_down(
+    one: Office, store: Store
+) -> None:
+    channel = await dials(one, "120")
+    assert rings(channel) == "PJSIP/120@carrier"
+    assert channel.variables["SANSHENG_SHOWS"] in one.lines.numbers
+    await one.clock.run(lambda: bool(written(store)), limit=60.0)
     assert written(store) == [(SEAT, "dials 120, an emergency call")]
+
+
+async def test_asterisk_knows_of_an_emergency_call_before_anything_is_written(
+    one: Office, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channel = one.fake.place_call("s", path="seat", arguments=["110"])
+    channel.name = "PJSIP/801-00000009"
+    write, told = store.write, []
+
+    def noted() -> AbstractContextManager[Connection]:
+        told.append(rings(channel))
+        return write()
+
+    monkeypatch.setattr(store, "write", noted)
+    await one.clock.run(lambda: bool(written(store)), limit=60.0)
+    assert told == ["PJSIP/110@carrier"]
+
+
+@pytest.mark.parametrize("phone", ["801", "802", "guest"])
+async def test_an_emergency_call_takes_the_way_out_of_any_line(
+    one: Office, store: Store, phone: str
+) -> None:
+    lines = one.lines
+    found = seat(lines, "801")
+    assert found is not None
+    last = found.lines[-1].name
+    rules = {**lines.callbacks, last: replace(lines.callbacks[last], through="trunk")}
+    one.service.hotlines = replace(lines, callbacks=rules)
+    Seats(one.service, store).connect()
+    channel = await dials(one, "110", phone)
+    assert rings(channel) == "PJSIP/110@trunk"
+    assert channel.variables["SANSHENG_SHOWS"] in lines.lines[last].numbers
 
 
 @pytest.mark.parametrize(
