@@ -229,6 +229,19 @@ def test_the_dialplan_is_printed_written_and_judged(
     assert err.endswith("asterisklint, which judges it, is not installed: make install\n")
 
 
+@pytest.mark.parametrize("by", ["option", "environment"])
+def test_the_dialplan_knows_the_way_out_of_emergency_calls(
+    sansheng: Sansheng, root: Path, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    _, printed, _ = sansheng("dialplan", "--root", root)
+    assert "exten => 110," not in printed
+    if by == "environment":
+        monkeypatch.setenv("SANSHENG_CARRIER", "trunk")
+    option = ["--carrier", "trunk"] if by == "option" else []
+    _, printed, _ = sansheng("dialplan", "--root", root, *option)
+    assert "Dial(PJSIP/110@trunk)" in printed
+
+
 LOOKING_BACK = (
     ["calls"],
     ["journal", "c1"],
