@@ -291,6 +291,7 @@ async def test_what_happened_while_the_service_was_away_is_asked_for(tmp_path: P
         assert own.state("817") == "ready"  # a fixed address is always there
 
 
+@pytest.mark.slow_live  # 16 s; the wire shows it, too (test_phones_away)
 async def test_who_was_rung_in_vain_is_ready_when_the_phone_registers(
     tmp_path: Path, figures: list[str]
 ) -> None:
